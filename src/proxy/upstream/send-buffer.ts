@@ -1,0 +1,143 @@
+import type { Socket } from 'node:net'
+import type { OutgoingRequest } from './client.ts'
+
+const usualSize = 65_536
+
+/**
+ * What is about to be written to a socket, put together in one piece of memory that serves all connections, so that a
+ * request leaves with one system call and without garbage.
+ *
+ * The kernel nearly always takes the whole of a write at once, and then the memory is free again. What it leaves stays
+ * with the socket, and the next write gets new memory.
+ */
+export class SendBuffer {
+  private memory: Buffer = noBytes
+  private words: Int32Array = noWords
+  private used = 0
+
+  constructor() {
+    this.renew(usualSize)
+  }
+
+  /**
+   * Puts the head of a request at the start. False, and nothing is there: a field holds CR, LF or NUL, or the target a
+   * space, and the upstream would read something else than what was meant.
+   *
+   * Always UTF-8: it gives back the exact bytes that the client sent, costs what latin1 costs when all is ASCII, and
+   * can't turn a character into a line feed, as latin1 does with `Ċ`.
+   */
+  head(request: OutgoingRequest): boolean {
+    const { method, target, headers, bodyLength } = request
+    if (target.includes(' ')) return false
+    let text = `${method} ${target} HTTP/1.1\r\nhost: ${request.host}`
+    for (let i = 0; i < headers.length; i += 2) text += `\r\n${headers[i]}: ${headers[i + 1]}`
+    // A pair of bytes ends the request line, the host, each field (two items of the list) and the head.
+    let breaks = headers.length + 6
+    if (bodyLength > 0) {
+      text += `\r\ncontent-length: ${bodyLength}\r\n\r\n`
+      breaks += 2
+    } else if (bodyLength === -1) {
+      text += '\r\ntransfer-encoding: chunked\r\n\r\n'
+      breaks += 2
+    } else if (method === 'POST' || method === 'PUT' || method === 'PATCH') {
+      // These expect a body: that there is none must be said (RFC 9110 §8.6).
+      text += '\r\ncontent-length: 0\r\n\r\n'
+      breaks += 2
+    } else {
+      text += '\r\n\r\n'
+    }
+    // One character takes three bytes at most.
+    if (text.length * 3 > this.memory.length) this.renew(text.length * 3)
+    const size = this.memory.write(text)
+    if (!this.hasBreaks(size, breaks)) return false
+    this.used = size
+    return true
+  }
+
+  /** Adds ASCII text. */
+  text(text: string): void {
+    this.makeRoom(text.length)
+    this.used += this.memory.write(text, this.used, 'latin1')
+  }
+
+  /** Adds a copy of `chunk`. */
+  bytes(chunk: Uint8Array): void {
+    this.makeRoom(chunk.byteLength)
+    this.memory.set(chunk, this.used)
+    this.used += chunk.byteLength
+  }
+
+  /** Writes all that was added. */
+  flush(socket: Socket): void {
+    const size = this.used
+    const grown = this.memory.length > usualSize
+    this.used = 0
+    if (socket.writableLength !== 0 && !grown) {
+      // It will wait: a copy of its own holds no more memory than it has bytes.
+      socket.write(Buffer.from(this.memory.subarray(0, size)))
+      return
+    }
+    socket.write(this.memory.subarray(0, size))
+    if (grown || socket.writableLength !== 0) this.renew(usualSize)
+  }
+
+  private makeRoom(size: number): void {
+    const needed = this.used + size
+    if (needed <= this.memory.length) return
+    const { memory } = this
+    // Room for what ends a chunk, so that it does not move the whole again.
+    this.renew(needed + 16)
+    memory.copy(this.memory, 0, 0, this.used)
+  }
+
+  private renew(size: number): void {
+    const whole = (size + 3) & ~3
+    this.memory = Buffer.allocUnsafeSlow(whole)
+    this.words = new Int32Array(this.memory.buffer, this.memory.byteOffset, whole >> 2)
+  }
+
+  /**
+   * Whether the first `size` bytes hold `expected` CR and LF and no NUL: then nobody put in more than ours. Checks the
+   * bytes that are sent, so there is no encoding to get wrong.
+   *
+   * Four bytes at once and without a branch, 0.1 µs for a usual head where one `indexOf` per value and character takes
+   * 0.3 µs (bench/micro/header-block.bench.ts). It counts the bytes below 16; besides CR, LF and NUL that is mostly a
+   * tab, rare enough to look again.
+   */
+  private hasBreaks(size: number, expected: number): boolean {
+    const { words, memory } = this
+    const whole = size >> 2
+    let low = 0
+    let from = 0
+    while (from < whole) {
+      // Each byte of `sums` counts for one column of the words, up to 255.
+      const to = Math.min(from + 255, whole)
+      let sums = 0
+      for (let i = from; i < to; i++) {
+        const word = words[i] as number
+        // The top bit of a byte tells that it is 16 or more.
+        sums = (sums + ((~(((word & 0x7f7f7f7f) + 0x70707070) | word) >>> 7) & 0x01010101)) | 0
+      }
+      low += (sums & 255) + ((sums >>> 8) & 255) + ((sums >>> 16) & 255) + (sums >>> 24)
+      from = to
+    }
+    for (let i = whole << 2; i < size; i++) if ((memory[i] as number) < 16) low++
+    return low === expected || hasBreaksExactly(memory, size, expected)
+  }
+}
+
+function hasBreaksExactly(bytes: Uint8Array, size: number, expected: number): boolean {
+  let breaks = 0
+  for (let i = 0; i < size; i++) {
+    const byte = bytes[i]
+    if (byte === 10 || byte === 13) breaks++
+    else if (byte === 0) return false
+  }
+  return breaks === expected
+}
+
+const noBytes = Buffer.alloc(0)
+const noWords = new Int32Array(0)
+
+/** One for all: it is filled and emptied without a break in between. */
+export const sendBuffer = new SendBuffer()
