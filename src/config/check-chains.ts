@@ -1,0 +1,100 @@
+import type { ConfigFault, Deps, Fact, PluginLog } from '../core/plugin.ts'
+import { paramNamesOf } from './check-routes.ts'
+import { arrange, type EffectivePlugin } from './effective-plugins.ts'
+import type { Path } from './fault.ts'
+import { nearest } from './nearest.ts'
+import type { PluginRegistry } from './registry.ts'
+import type { Report } from './report.ts'
+import type { Resolved } from './resolve.ts'
+import type { Route } from './schema.ts'
+
+/** The plugin that answers in place of an upstream. */
+const terminator = 'request-termination'
+
+const silent: PluginLog = { info() {}, warn() {}, error() {} }
+
+/**
+ * The chain of plugins of every route: each in a place of its own, with what it needs from those before it, and made once
+ * to see whether it likes its configuration. Those of `broken` routes are not made.
+ */
+export function checkChains(
+  resolved: Resolved,
+  broken: ReadonlySet<Route>,
+  registry: PluginRegistry,
+  report: Report,
+): void {
+  const { config, places, left } = resolved
+  const upstreams = new Map(config.upstreams.map((upstream) => [upstream.name, upstream]))
+  const told = new Set<string>()
+  for (const route of config.routes) {
+    const place = places.get(route) as Path
+    const lacks = (key: string): boolean => left.get(route)?.has(key) === true
+    const upstream = route.upstream === null ? undefined : upstreams.get(route.upstream)
+    const isWhole =
+      !resolved.lacksGlobals &&
+      !lacks('plugins') &&
+      (upstream === undefined || left.get(upstream)?.has('plugins') !== true)
+
+    const { plugins, faults } = arrange(config, route, registry)
+    for (const { entry, key, message } of faults) report.fault([...(places.get(entry) as Path), key], message)
+
+    const answers = plugins.some(({ entry }) => entry.name === terminator)
+    const isMeant = [...(left.get(route) ?? [])].some((key) => nearest(key, ['upstream', 'plugins']) !== null)
+    if (route.upstream === null && !answers && !isMeant && isWhole) {
+      report.fault(place, `needs an "upstream", or the plugin ${terminator}`)
+    }
+    if (isWhole) checkFacts(plugins, route, resolved, report)
+    if (broken.has(route)) continue
+    const deps: Deps = {
+      route: { name: route.name, paramNames: paramNamesOf(route), methods: route.methods },
+      configDir: config.dir,
+      log: silent,
+    }
+    for (const effective of plugins) tryOut(effective, deps, resolved, report, told)
+  }
+}
+
+function checkFacts(plugins: readonly EffectivePlugin[], route: Route, { places }: Resolved, report: Report): void {
+  const known = new Set<Fact>(['request_id'])
+  for (const { plugin, entry } of plugins) {
+    const place = places.get(entry) as Path
+    try {
+      for (const fact of plugin.requires?.(entry.config) ?? []) {
+        if (!known.has(fact))
+          report.fault(
+            place,
+            `${entry.name} needs "${fact}", which no plugin before it on route "${route.name}" provides`,
+          )
+      }
+      for (const fact of plugin.provides?.(entry.config) ?? []) known.add(fact)
+    } catch (error) {
+      report.fault(place, `${entry.name} failed: ${(error as Error).message}`)
+    }
+  }
+}
+
+/** Runs `create`, which sees what a schema can't. A plugin of many routes has its say once. */
+function tryOut(
+  { plugin, entry, origin }: EffectivePlugin,
+  deps: Deps,
+  { places }: Resolved,
+  report: Report,
+  told: Set<string>,
+): void {
+  try {
+    plugin.create(entry.config, deps)
+  } catch (error) {
+    const place = places.get(entry) as Path
+    const where = isConfigFault(error) ? [...place, 'config', ...error.path] : place
+    const message = isConfigFault(error) ? error.message : `${entry.name} failed: ${(error as Error).message}`
+    const words = origin === 'route' ? message : `${message} (route "${deps.route.name}")`
+    const key = JSON.stringify([where, message])
+    if (!told.has(key)) report.fault(where, words)
+    told.add(key)
+  }
+}
+
+/** By its name: an operator's module may bring a copy of the class. */
+function isConfigFault(error: unknown): error is ConfigFault {
+  return error instanceof Error && error.name === 'ConfigFault' && 'path' in error && Array.isArray(error.path)
+}

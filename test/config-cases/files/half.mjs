@@ -1,0 +1,1 @@
+export default { name: 'half', summary: 'Half a plugin.', class: 'magic' }
