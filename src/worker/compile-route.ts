@@ -1,0 +1,130 @@
+import type { EffectivePlugin } from '../config/effective-plugins.ts'
+import { reject } from '../core/errors.ts'
+import { isToken } from '../core/headers.ts'
+import {
+  type AccessStep,
+  ConfigFault,
+  type Deps,
+  type Fact,
+  type LogStep,
+  type Plugin,
+  type RouteFacts,
+  type Steps,
+} from '../core/plugin.ts'
+import {
+  type FaultReporter,
+  guardAccess,
+  guardLog,
+  guardResponse,
+  joinAccess,
+  joinLog,
+  joinResponse,
+  type ResponseChain,
+} from '../proxy/chain.ts'
+import { limitTime, type TimeLimits, watchTime } from '../proxy/time-limit.ts'
+
+/** The plugins of one route, ready to run. A phase without steps is `null`. */
+export interface Chain {
+  readonly access: AccessStep | null
+  readonly response: ResponseChain | null
+  readonly log: LogStep | null
+  /** Request headers (lower-case) that these plugins inject: clients must not send them on any route. */
+  readonly injects: readonly string[]
+}
+
+/** What a chain needs of its worker. */
+export interface ChainServices {
+  depsFor(plugin: Plugin): Deps
+  readonly limits: TimeLimits
+  readonly report: FaultReporter
+}
+
+/** A plugin that can't be compiled into its route. `cause` is what it threw, a `ConfigFault` mostly. */
+export class ChainFault extends Error {
+  override readonly name = 'ChainFault'
+  readonly plugin: EffectivePlugin
+
+  constructor(route: string, plugin: EffectivePlugin, cause: unknown) {
+    const path = cause instanceof ConfigFault && cause.path.length > 0 ? ` (config.${cause.path.join('.')})` : ''
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    super(`route "${route}": plugin "${plugin.plugin.name}"${path}: ${reason}`, { cause })
+    this.plugin = plugin
+  }
+}
+
+/**
+ * Makes the chain of one route: runs `create` of each plugin, in the order given, and joins the steps. Throws a
+ * `ChainFault` for a plugin that refuses its configuration or needs a fact that no plugin before it provides.
+ */
+export function compileChain(plugins: readonly EffectivePlugin[], route: RouteFacts, services: ChainServices): Chain {
+  const known = new Set<Fact>(['request_id'])
+  const injects = new Set<string>()
+  const access: AccessStep[] = []
+  const response: ResponseChain[] = []
+  const log: LogStep[] = []
+
+  for (const effective of plugins) {
+    try {
+      const { plugin, entry } = effective
+      for (const fact of plugin.requires?.(entry.config) ?? []) {
+        if (!known.has(fact)) throw new ConfigFault(`needs "${fact}", but no plugin before it provides that`)
+      }
+      for (const fact of plugin.provides?.(entry.config) ?? []) known.add(fact)
+      for (const name of plugin.injects?.(entry.config) ?? []) injects.add(headerName(name))
+
+      const steps = plugin.create(entry.config, services.depsFor(plugin))
+      checkSteps(steps)
+      if (steps.access !== undefined) access.push(accessStep(steps.access, effective, services))
+      if (steps.response !== undefined) response.push(responseStep(steps.response, effective, services))
+      if (steps.log !== undefined) log.push(logStep(steps.log, effective, services))
+    } catch (error) {
+      throw new ChainFault(route.name, effective, error)
+    }
+  }
+  return { access: joinAccess(access), response: joinResponse(response), log: joinLog(log), injects: [...injects] }
+}
+
+function accessStep(step: AccessStep, { plugin, entry }: EffectivePlugin, services: ChainServices): AccessStep {
+  const guarded = guardAccess(step, plugin.name, services.report)
+  if (entry.timeout === null) return guarded
+  const skip = entry.on_timeout === 'skip' && plugin.class !== 'security'
+  return limitTime(guarded, {
+    plugin: plugin.name,
+    limit: entry.timeout,
+    onTimeout: skip ? undefined : reject('plugin_timeout', { detail: plugin.name }),
+    limits: services.limits,
+    report: services.report,
+  })
+}
+
+function responseStep(
+  step: NonNullable<Steps['response']>,
+  { plugin, entry }: EffectivePlugin,
+  { report }: ChainServices,
+): ResponseChain {
+  const guarded = guardResponse(step, plugin.name, plugin.class === 'security', report)
+  return entry.timeout === null ? guarded : watchTime(guarded, plugin.name, 'response', entry.timeout, report)
+}
+
+function logStep(step: LogStep, { plugin, entry }: EffectivePlugin, { report }: ChainServices): LogStep {
+  const guarded = guardLog(step, plugin.name, report)
+  return entry.timeout === null ? guarded : watchTime(guarded, plugin.name, 'log', entry.timeout, report)
+}
+
+/** An operator's module is not type-checked. */
+function checkSteps(steps: unknown): asserts steps is Steps {
+  if (typeof steps !== 'object' || steps === null || 'then' in steps) {
+    throw new TypeError('create() must return an object of steps, and not a promise')
+  }
+  for (const [phase, step] of Object.entries(steps)) {
+    if (phase !== 'access' && phase !== 'response' && phase !== 'log') {
+      throw new TypeError(`create() returned a step for the unknown phase "${phase}"`)
+    }
+    if (step !== undefined && typeof step !== 'function') throw new TypeError(`the ${phase} step must be a function`)
+  }
+}
+
+function headerName(name: unknown): string {
+  if (typeof name !== 'string' || !isToken(name)) throw new TypeError(`injects() named "${String(name)}", which is no header`)
+  return name.toLowerCase()
+}
