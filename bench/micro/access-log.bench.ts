@@ -42,7 +42,12 @@ function writing(): void {
   if (++written % 200 === 0) plain.file.flushSync()
 }
 
-const boom = new sonicBoom.SonicBoom({ fd: openSync('/dev/null', 'a'), sync: true, minLength: 65_536, maxWrite: 131_072 })
+const boom = new sonicBoom.SonicBoom({
+  fd: openSync('/dev/null', 'a'),
+  sync: true,
+  minLength: 65_536,
+  maxWrite: 131_072,
+})
 const clock = new DayClock()
 let at = performance.now()
 

@@ -47,13 +47,16 @@ function runningFresh(steps: readonly AccessStep[]): () => void {
   }
 }
 
-const timed = limitTime(guardAccess(() => undefined, 'empty', report), {
-  plugin: 'empty',
-  limit: 1000,
-  onTimeout: undefined,
-  limits,
-  report,
-})
+const timed = limitTime(
+  guardAccess(() => undefined, 'empty', report),
+  {
+    plugin: 'empty',
+    limit: 1000,
+    onTimeout: undefined,
+    limits,
+    report,
+  },
+)
 
 function step(create: () => { access?: AccessStep }): AccessStep {
   return guardAccess(create().access as AccessStep, 'bench', report)

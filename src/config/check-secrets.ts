@@ -10,7 +10,7 @@ export function checkSecrets({ access_log }: Config, report: Report): void {
   for (const key of ['request_headers', 'response_headers'] as const) {
     access_log?.[key].forEach((name, i) => {
       if (credentials.includes(name))
-        report.warn(['access_log', key, i], `"${name}" holds credentials, which will stand in the log`)
+        report.warn(['access_log', key, i], `"${name}" holds credentials: the log shows *** in their place`)
     })
   }
   if (process.env['NODE_ENV'] !== 'production') return

@@ -67,7 +67,7 @@ export class RequestContext {
   /** Status sent to the client; 0 until an answer begins. */
   status = 0
   /** Names lower-case, values one character per byte. `set-cookie` may repeat. */
-  responseHeaders: HeaderList = []
+  responseHeaders: HeaderList = noHeaders
   /** Set by access steps for whatever answer goes out, also a local reply or an error; `null` when there is none. */
   addedResponseHeaders: HeaderList | null = null
 
@@ -104,9 +104,25 @@ export class RequestContext {
 
 const noParams: readonly string[] = Object.freeze([])
 
+/** Nobody adds to it: whoever begins an answer puts a list of its own, or a shared one, in its place. */
+const noHeaders: HeaderList = []
+
 type RequestFacts =
-  | 'method' | 'path' | 'scheme' | 'port' | 'authority' | 'hostname' | 'remoteIp' | 'clientIp' | 'requestId' | 'bodyLength'
-  | 'params' | 'paramNames' | 'routeName' | 'startedAt' | 'aborted'
+  | 'method'
+  | 'path'
+  | 'scheme'
+  | 'port'
+  | 'authority'
+  | 'hostname'
+  | 'remoteIp'
+  | 'clientIp'
+  | 'requestId'
+  | 'bodyLength'
+  | 'params'
+  | 'paramNames'
+  | 'routeName'
+  | 'startedAt'
+  | 'aborted'
 
 /** What an access step sees: it may change the request that goes to the upstream, and write identity. */
 export type AccessContext = Readonly<Pick<RequestContext, RequestFacts>> &
@@ -117,7 +133,19 @@ export type AccessContext = Readonly<Pick<RequestContext, RequestFacts>> &
 
 /** What a response step sees: the request is over and done with, status and response fields may change. */
 export type ResponseContext = Readonly<
-  Pick<RequestContext, RequestFacts | 'query' | 'headers' | 'origin' | 'consumer' | 'claims' | 'upstreamName' | 'target' | 'upstreamStatus' | 'failure'>
+  Pick<
+    RequestContext,
+    | RequestFacts
+    | 'query'
+    | 'headers'
+    | 'origin'
+    | 'consumer'
+    | 'claims'
+    | 'upstreamName'
+    | 'target'
+    | 'upstreamStatus'
+    | 'failure'
+  >
 > &
   Pick<RequestContext, 'status' | 'responseHeaders'>
 

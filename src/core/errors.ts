@@ -35,20 +35,50 @@ const catalogue = {
   // 400: what is malformed or ambiguous never reaches a route.
   bad_request_line: { status: 400, source: 'downstream', message: 'The request line is malformed.', close: true },
   bad_method: { status: 400, source: 'downstream', message: 'The method is not a valid token.', close: true },
-  bad_path: { status: 400, source: 'downstream', message: 'The path holds characters or encodings that are not allowed.', close: true },
-  ambiguous_path: { status: 400, source: 'downstream', message: 'The path can be read in more than one way.', close: true },
+  bad_path: {
+    status: 400,
+    source: 'downstream',
+    message: 'The path holds characters or encodings that are not allowed.',
+    close: true,
+  },
+  ambiguous_path: {
+    status: 400,
+    source: 'downstream',
+    message: 'The path can be read in more than one way.',
+    close: true,
+  },
   bad_host: { status: 400, source: 'downstream', message: 'Exactly one valid Host field is required.', close: true },
   bad_header: { status: 400, source: 'downstream', message: 'A header field is malformed.', close: true },
-  bad_content_length: { status: 400, source: 'downstream', message: 'The Content-Length is malformed or ambiguous.', close: true },
-  bad_transfer_encoding: { status: 400, source: 'downstream', message: 'The Transfer-Encoding is not supported or ambiguous.', close: true },
+  bad_content_length: {
+    status: 400,
+    source: 'downstream',
+    message: 'The Content-Length is malformed or ambiguous.',
+    close: true,
+  },
+  bad_transfer_encoding: {
+    status: 400,
+    source: 'downstream',
+    message: 'The Transfer-Encoding is not supported or ambiguous.',
+    close: true,
+  },
 
   ip_forbidden: { status: 403, source: 'gateway', message: 'Your address is not allowed here.' },
 
   route_not_found: { status: 404, source: 'downstream', message: 'No route matches this request.' },
   method_not_allowed: { status: 405, source: 'downstream', message: 'The method is not allowed for this path.' },
-  method_not_supported: { status: 405, source: 'downstream', message: 'The gateway does not serve this method.', close: true },
+  method_not_supported: {
+    status: 405,
+    source: 'downstream',
+    message: 'The gateway does not serve this method.',
+    close: true,
+  },
 
-  request_body_timeout: { status: 408, source: 'downstream', message: 'The request body took too long to arrive.', close: true },
+  request_body_timeout: {
+    status: 408,
+    source: 'downstream',
+    message: 'The request body took too long to arrive.',
+    close: true,
+  },
   length_required: { status: 411, source: 'downstream', message: 'A Content-Length is required.' },
   body_too_large: { status: 413, source: 'downstream', message: 'The request body is too large.' },
   uri_too_long: { status: 414, source: 'downstream', message: 'The request target is too long.', close: true },
@@ -60,16 +90,33 @@ const catalogue = {
   plugin_failed: { status: 500, source: 'gateway', message: 'The gateway failed to handle the request.' },
 
   upstream_connection_refused: { status: 502, source: 'upstream', message: 'The upstream could not be reached.' },
-  upstream_connection_closed: { status: 502, source: 'upstream', message: 'The upstream closed the connection before it answered.' },
+  upstream_connection_closed: {
+    status: 502,
+    source: 'upstream',
+    message: 'The upstream closed the connection before it answered.',
+  },
   upstream_bad_response: { status: 502, source: 'upstream', message: 'The upstream sent an invalid response.' },
-  upstream_response_too_large: { status: 502, source: 'upstream', message: 'The upstream sent a response head that is too large.' },
+  upstream_response_too_large: {
+    status: 502,
+    source: 'upstream',
+    message: 'The upstream sent a response head that is too large.',
+  },
   upstream_name_not_resolved: { status: 502, source: 'upstream', message: 'The upstream could not be found.' },
   upstream_tls_failed: { status: 502, source: 'upstream', message: 'The secure connection to the upstream failed.' },
-  upstream_body_broken: { status: 502, source: 'upstream', message: 'The upstream broke off in the middle of its response.' },
+  upstream_body_broken: {
+    status: 502,
+    source: 'upstream',
+    message: 'The upstream broke off in the middle of its response.',
+  },
 
   no_healthy_target: { status: 503, source: 'upstream', message: 'No target of the upstream is available.' },
   upstream_overloaded: { status: 503, source: 'gateway', message: 'Too many requests are waiting for the upstream.' },
-  too_many_connections: { status: 503, source: 'gateway', message: 'The gateway has too many connections.', close: true },
+  too_many_connections: {
+    status: 503,
+    source: 'gateway',
+    message: 'The gateway has too many connections.',
+    close: true,
+  },
   draining: { status: 503, source: 'gateway', message: 'The gateway is shutting down.', close: true },
 
   plugin_timeout: { status: 504, source: 'gateway', message: 'A plugin took too long.' },

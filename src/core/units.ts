@@ -14,7 +14,12 @@ export function parseSize(value: string | number): number | null {
   return parseAmount(String(value), sizePattern, bytesPer, 'b')
 }
 
-function parseAmount(text: string, pattern: RegExp, factors: Readonly<Record<string, number>>, unit: string): number | null {
+function parseAmount(
+  text: string,
+  pattern: RegExp,
+  factors: Readonly<Record<string, number>>,
+  unit: string,
+): number | null {
   const match = pattern.exec(text.trim())
   if (match === null) return null
   const amount = Math.round(Number(match[1]) * (factors[(match[2] ?? unit).toLowerCase()] as number))

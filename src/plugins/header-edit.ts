@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { appendHeader, hasHeader, type HeaderList, isToken, removeHeader, setHeader } from '../core/headers.ts'
+import { appendHeader, type HeaderList, hasHeader, isToken, removeHeader, setHeader } from '../core/headers.ts'
 
 /** What transformations do to header fields, in this order, as Kong does it. */
 export type EditKind = 'remove' | 'rename' | 'replace' | 'set' | 'add' | 'append'
@@ -18,11 +18,7 @@ export interface HeaderEdit {
  * Carries out `edits`. `values` holds what they write, by slot; `null` stands for a value that can't be had: it is not
  * written, and `replace` and `set` then take away the field that they would have written over.
  */
-export function editHeaders(
-  list: HeaderList,
-  edits: readonly HeaderEdit[],
-  values: readonly (string | null)[],
-): void {
+export function editHeaders(list: HeaderList, edits: readonly HeaderEdit[], values: readonly (string | null)[]): void {
   for (let i = 0; i < edits.length; i++) {
     const { kind, name, to, slot } = edits[i] as HeaderEdit
     const value = slot === -1 ? null : (values[slot] as string | null)

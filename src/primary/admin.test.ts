@@ -66,7 +66,11 @@ test.each(['starting', 'degraded', 'draining'] as const)('is alive but not ready
   expect([ready.statusCode, await ready.body.json()]).toEqual([503, { status: state }])
 })
 
-test.each([['invalid', 422], ['refused', 409], ['unchanged', 200]] as const)('a reload that ends as %s answers %i', async (outcome, status) => {
+test.each([
+  ['invalid', 422],
+  ['refused', 409],
+  ['unchanged', 200],
+] as const)('a reload that ends as %s answers %i', async (outcome, status) => {
   const faults = ['sluice.yaml:1:1 routes: must be a list']
   const url = await start(null, { reload: async () => ({ ...result, outcome, faults }) })
   const answer = await request(`${url}/reload`, { method: 'POST' })
@@ -84,13 +88,17 @@ test('wants the token for all but health', async () => {
   }
   expect((await request(`${url}/reload`, { method: 'POST' })).statusCode).toBe(401)
   expect((await request(`${url}/status`, { headers: { authorization: 'Bearer s3cret' } })).statusCode).toBe(200)
-  expect((await request(`${url}/status`, { headers: { authorization: 'bearer s3cret', host: 'gateway.example' } })).statusCode).toBe(200)
+  expect(
+    (await request(`${url}/status`, { headers: { authorization: 'bearer s3cret', host: 'gateway.example' } }))
+      .statusCode,
+  ).toBe(200)
   expect((await request(`${url}/health/ready`)).statusCode).toBe(200)
 })
 
 test('without a token, refuses foreign host names and web pages', async () => {
   const url = await start()
-  const status = async (headers: Record<string, string>, path = '/status') => (await request(url + path, { headers })).statusCode
+  const status = async (headers: Record<string, string>, path = '/status') =>
+    (await request(url + path, { headers })).statusCode
   expect(await status({ host: 'rebound.example' })).toBe(403)
   expect(await status({ host: 'localhost.example:9080' })).toBe(403)
   expect(await status({ origin: 'http://127.0.0.1:3000' })).toBe(403)
@@ -111,16 +119,30 @@ test('knows its methods and paths', async () => {
   expect([head.statusCode, await head.body.text()]).toEqual([200, ''])
   for (const path of ['/', '/health', '/__proto__', '/constructor', '/metrics/']) {
     const unknown = await request(url + path)
-    expect([unknown.statusCode, await unknown.body.json()]).toEqual([404, { error: 'not_found', message: 'There is no such endpoint.' }])
+    expect([unknown.statusCode, await unknown.body.json()]).toEqual([
+      404,
+      { error: 'not_found', message: 'There is no such endpoint.' },
+    ])
   }
 })
 
 test('takes no more than it needs', async () => {
   const url = await start()
-  expect(statusOf(await raw(url, `GET /status HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(9000)}\r\n\r\n`))).toBe(431)
+  expect(statusOf(await raw(url, `GET /status HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(9000)}\r\n\r\n`))).toBe(
+    431,
+  )
   const big = 'x'.repeat(70_000)
-  expect(statusOf(await raw(url, `POST /reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 70000\r\n\r\n${big}`))).toBe(413)
-  expect(statusOf(await raw(url, `POST /reload HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n11170\r\n${big}\r\n0\r\n\r\n`))).toBe(413)
+  expect(
+    statusOf(await raw(url, `POST /reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 70000\r\n\r\n${big}`)),
+  ).toBe(413)
+  expect(
+    statusOf(
+      await raw(
+        url,
+        `POST /reload HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n11170\r\n${big}\r\n0\r\n\r\n`,
+      ),
+    ),
+  ).toBe(413)
   expect((await request(`${url}/reload`, { method: 'POST', body: 'x'.repeat(1000) })).statusCode).toBe(200)
 })
 
@@ -162,6 +184,8 @@ test('says that its address is taken', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   await start()
-  expect(await admin?.stage({ host: '127.0.0.1', port, token: null })).toEqual({ fault: `admin: 127.0.0.1:${port} is already in use` })
+  expect(await admin?.stage({ host: '127.0.0.1', port, token: null })).toEqual({
+    fault: `admin: 127.0.0.1:${port} is already in use`,
+  })
   await new Promise((resolve) => server.close(resolve))
 })

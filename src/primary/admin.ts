@@ -129,10 +129,11 @@ export class Admin {
     res.setHeader('cache-control', 'no-store')
     try {
       const path = (req.url ?? '').split('?', 1)[0] ?? ''
-      const endpoint = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined
+      const endpoint = endpoints[path]
       const token = this.#settings?.token ?? null
       if (endpoint?.open !== true) {
-        if (token === null && !isLocalCall(req)) return refuse(res, 403, 'forbidden_host', 'Call the admin port by its address.')
+        if (token === null && !isLocalCall(req))
+          return refuse(res, 403, 'forbidden_host', 'Call the admin port by its address.')
         if (token !== null && !holdsToken(req, token)) {
           res.setHeader('www-authenticate', 'Bearer realm="sluice admin"')
           return refuse(res, 401, 'unauthorized', 'A valid bearer token is required.')
@@ -158,7 +159,10 @@ export class Admin {
  */
 function isLocalCall(req: IncomingMessage): boolean {
   if (req.headers.origin !== undefined || req.headers['sec-fetch-site'] === 'cross-site') return false
-  const host = (req.headers.host ?? '').replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  const host = (req.headers.host ?? '')
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase()
   return host === 'localhost' || host.endsWith('.localhost') || isIP(host) !== 0
 }
 

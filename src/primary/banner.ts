@@ -17,7 +17,9 @@ export function banner({ config, workers, admin }: BannerFacts): string {
     ['stores', config.redis === null ? 'none' : `redis ${hostOf(config.redis.url)}`],
     ['admin', admin === null ? 'off' : `http://${admin}`],
   ]
-  return ['', `  Sluice ${packageVersion}`, ...rows.map(([name, text]) => `  ${name?.padEnd(10)}${text}`), '', ''].join('\n')
+  return ['', `  Sluice ${packageVersion}`, ...rows.map(([name, text]) => `  ${name?.padEnd(10)}${text}`), '', ''].join(
+    '\n',
+  )
 }
 
 /** A store's URL may hold a password: only the host is shown. */

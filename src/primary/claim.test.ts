@@ -21,7 +21,9 @@ function config(listeners: [string, number][], admin: [string, number] | null = 
 }
 
 test('says in one line that an address is taken', async () => {
-  expect(await claimAddresses([{ host: '127.0.0.1', port }])).toEqual({ faults: [`127.0.0.1:${port} is already in use`] })
+  expect(await claimAddresses([{ host: '127.0.0.1', port }])).toEqual({
+    faults: [`127.0.0.1:${port} is already in use`],
+  })
 })
 
 test('sees that every address of the port is taken by one', async () => {
@@ -29,7 +31,10 @@ test('sees that every address of the port is taken by one', async () => {
 })
 
 test('reports every fault, foreign addresses too', async () => {
-  const claim = await claimAddresses([{ host: '127.0.0.1', port }, { host: '192.0.2.1', port: 8080 }])
+  const claim = await claimAddresses([
+    { host: '127.0.0.1', port },
+    { host: '192.0.2.1', port: 8080 },
+  ])
   expect(claim).toEqual({
     faults: [`127.0.0.1:${port} is already in use`, '192.0.2.1:8080 is not an address of this machine'],
   })
@@ -42,7 +47,10 @@ test('does not probe what is held, nor what overlaps it', async () => {
 })
 
 test('picks ports that are free and differ', async () => {
-  const claim = await claimAddresses([{ host: '127.0.0.1', port: 0 }, { host: '127.0.0.1', port: 0 }])
+  const claim = await claimAddresses([
+    { host: '127.0.0.1', port: 0 },
+    { host: '127.0.0.1', port: 0 },
+  ])
   if ('faults' in claim) throw new Error(claim.faults.join())
   expect(new Set(claim.ports).size).toBe(2)
   expect(claim.ports).not.toContain(0)
@@ -58,7 +66,15 @@ test('fills in the picked ports, and keeps them over reloads', async () => {
   expect(listener?.address).toBe(`127.0.0.1:${listener?.port}`)
   expect(first.config.admin?.port).not.toBe(listener?.port)
 
-  const second = await addresses.place(config([['127.0.0.1', 0], ['127.0.0.1', 0]], ['127.0.0.1', 0]))
+  const second = await addresses.place(
+    config(
+      [
+        ['127.0.0.1', 0],
+        ['127.0.0.1', 0],
+      ],
+      ['127.0.0.1', 0],
+    ),
+  )
   if ('faults' in second) throw new Error(second.faults.join())
   expect(second.config.listeners[0]).toEqual(listener)
   expect(second.config.admin).toEqual(first.config.admin)
@@ -69,5 +85,7 @@ test('a rejected placement is not held', async () => {
   const addresses = new Addresses()
   const first = await addresses.place(config([['127.0.0.1', 0]]))
   if ('faults' in first) throw new Error(first.faults.join())
-  expect(await addresses.place(config([['127.0.0.1', port]]))).toEqual({ faults: [`127.0.0.1:${port} is already in use`] })
+  expect(await addresses.place(config([['127.0.0.1', port]]))).toEqual({
+    faults: [`127.0.0.1:${port} is already in use`],
+  })
 })

@@ -6,8 +6,7 @@ export type Claim = { readonly ports: readonly number[] } | { readonly faults: r
 
 export type Placement =
   /** The configuration with every port filled in. `keep` says that it is in force: its addresses are ours now. */
-  | { readonly config: Config; keep(): void }
-  | { readonly faults: readonly string[] }
+  { readonly config: Config; keep(): void } | { readonly faults: readonly string[] }
 
 /** The addresses that the gateway listens on, from one configuration to the next. */
 export class Addresses {
@@ -80,20 +79,15 @@ export async function claimAddresses(wanted: readonly Address[], held: readonly 
 
 /** Says in one line why an address can't be listened on. */
 export function describe(address: Address, error: NodeJS.ErrnoException): string {
-  const name = formatAddress(address)
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `${name} is already in use`
-    case 'EACCES':
-      return `${name} may not be listened on by this user (ports below 1024 need CAP_NET_BIND_SERVICE)`
-    case 'EADDRNOTAVAIL':
-      return `${name} is not an address of this machine`
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `${name}: the host name can't be resolved`
-    default:
-      return `${name} can't be listened on (${error.code ?? error.message})`
+  const { code = error.message } = error
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'is already in use',
+    EACCES: 'may not be listened on by this user (ports below 1024 need CAP_NET_BIND_SERVICE)',
+    EADDRNOTAVAIL: 'is not an address of this machine',
+    ENOTFOUND: 'has a host name that can not be resolved',
+    EAI_AGAIN: 'has a host name that can not be resolved now',
   }
+  return `${formatAddress(address)} ${reasons[code] ?? `can not be listened on (${code})`}`
 }
 
 /** Ours on the same port, where one of the two stands for all addresses or both are the same. */

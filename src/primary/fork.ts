@@ -50,7 +50,9 @@ export class Fork {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     this.#process.on('message', (message) => this.#hear(message as WorkerMessage))
-    this.#process.once('exit', (code, signal) => this.#ended(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    this.#process.once('exit', (code, signal) =>
+      this.#ended(signal === null ? `exit code ${code}` : `signal ${signal}`),
+    )
     // Without an 'exit': the process could not be started, or a message could not be sent to one that is ending.
     this.#process.on('error', (error) => {
       if (this.#process.pid === undefined) this.#ended(error.message)
@@ -183,7 +185,7 @@ export class Fork {
     if (!this.alive) return
     this.state = 'dead'
     this.reason = this.#complaint === '' ? how : `${this.#complaint} (${how})`
-    for (const done of [...this.#waits.values()]) done(null)
+    for (const done of this.#waits.values()) done(null)
     this.#settings.onExit()
   }
 }

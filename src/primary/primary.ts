@@ -100,7 +100,10 @@ class Primary implements AdminSource {
     const env = { ...process.env, SLUICE_WORKER: '1', UWS_HTTP_MAX_HEADERS_SIZE: '16384' }
     const onReport = (report: WorkerReport): void => this.#figures.take(report)
     const onGone = (pid: number): void => this.#figures.retire(pid)
-    this.#supervisor = new Supervisor({ script, env, log, onHopeless, onReport, onGone }, packConfig(first.version, first.config))
+    this.#supervisor = new Supervisor(
+      { script, env, log, onHopeless, onReport, onGone },
+      packConfig(first.version, first.config),
+    )
     this.#reload = new Reload(
       {
         load: () => read(settings.configFile),
@@ -155,7 +158,8 @@ class Primary implements AdminSource {
       if (previous?.listeners.some((known) => known.address === address) === true) continue
       this.#log.info({ address, tls: tls !== null }, 'listening')
     }
-    if (admin !== null && admin.address !== previous?.admin?.address) this.#log.info({ address: admin.address }, 'admin listening')
+    if (admin !== null && admin.address !== previous?.admin?.address)
+      this.#log.info({ address: admin.address }, 'admin listening')
   }
 
   #resize({ workers, shutdown_timeout }: Config): void {

@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Address } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import { Admin, type AdminSource } from './admin.ts'
-import { Addresses } from './claim.ts'
+import { Addresses, claimAddresses } from './claim.ts'
 import { type Loaded, packConfig, Reload } from './reload.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -16,7 +17,7 @@ const script = fileURLToPath(new URL('../../test/support/tiny-worker.mjs', impor
 let folder: string
 let supervisor: Supervisor
 let reload: Reload
-let lines: { level: string, msg: string }[]
+let lines: { level: string; msg: string }[]
 let changes: number[]
 let loads: number
 let followed: readonly string[]
@@ -28,14 +29,22 @@ function config(content: object = {}): Config {
   return { listeners: [], admin: null, ...content } as unknown as Config
 }
 
-const found = (hash: string, content: object = {}): Loaded => ({ config: config(content), hash, warnings: [], files: [] })
+const found = (hash: string, content: object = {}): Loaded => ({
+  config: config(content),
+  hash,
+  warnings: [],
+  files: [],
+})
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'sluice-'))
   lines = []
   changes = []
   loads = 0
-  const log = pino({ formatters: { level: (label) => ({ level: label }) } }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const log = pino(
+    { formatters: { level: (label) => ({ level: label }) } },
+    { write: (line: string) => lines.push(JSON.parse(line)) },
+  )
   const first = { version: 1, hash: 'one', config: config(), since: Date.now() }
   supervisor = new Supervisor(
     {
@@ -77,7 +86,13 @@ const logged = (level: string): string[] => lines.filter((line) => line.level ==
 
 test('puts another configuration in force on every worker', async () => {
   file = () => found('two')
-  expect(await reload.request('admin')).toEqual({ outcome: 'activated', version: 2, hash: 'two', faults: [], warnings: [] })
+  expect(await reload.request('admin')).toEqual({
+    outcome: 'activated',
+    version: 2,
+    hash: 'two',
+    faults: [],
+    warnings: [],
+  })
   expect(versions()).toEqual([2, 2])
   expect(reload.current).toMatchObject({ version: 2, hash: 'two' })
   expect(changes).toEqual([1, 2])
@@ -85,7 +100,13 @@ test('puts another configuration in force on every worker', async () => {
 
 test('does nothing when nothing has changed', async () => {
   file = () => found('one')
-  expect(await reload.request('file')).toEqual({ outcome: 'unchanged', version: 1, hash: 'one', faults: [], warnings: [] })
+  expect(await reload.request('file')).toEqual({
+    outcome: 'unchanged',
+    version: 1,
+    hash: 'one',
+    faults: [],
+    warnings: [],
+  })
   expect(versions()).toEqual([1, 1])
   expect(logged('info')).toEqual(['configuration unchanged'])
 })
@@ -110,10 +131,24 @@ test('a load that throws is a fault and no end', async () => {
 
 test('what a worker refuses is in force nowhere', async () => {
   file = () => found('two', { on: 'prepare', do: 'refuse' })
-  expect(await reload.request('admin')).toMatchObject({ outcome: 'refused', version: 1, hash: 'one', faults: ['it does not compile'] })
+  expect(await reload.request('admin')).toMatchObject({
+    outcome: 'refused',
+    version: 1,
+    hash: 'one',
+    faults: ['it does not compile'],
+  })
   expect(versions()).toEqual([1, 1])
   file = () => found('three')
   expect(await reload.request('admin')).toMatchObject({ outcome: 'activated', hash: 'three' })
+})
+
+test('an admin port that came with what a worker refuses is closed again', async () => {
+  const claim = await claimAddresses([{ host: '127.0.0.1', port: 0 }])
+  const port = 'ports' in claim ? claim.ports[0] : 0
+  const admin = { host: '127.0.0.1', port, token: null }
+  file = () => found('two', { admin, on: 'prepare', do: 'refuse' })
+  expect(await reload.request('admin')).toMatchObject({ outcome: 'refused' })
+  expect(await claimAddresses([admin as Address])).toEqual({ ports: [port] })
 })
 
 test('tries once more when a worker died meanwhile', async () => {
@@ -135,9 +170,15 @@ test('an address that is taken changes nothing', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   file = () => found('two', { listeners: [{ host: '127.0.0.1', port }] })
-  expect(await reload.request('admin')).toMatchObject({ outcome: 'refused', faults: [`127.0.0.1:${port} is already in use`] })
+  expect(await reload.request('admin')).toMatchObject({
+    outcome: 'refused',
+    faults: [`127.0.0.1:${port} is already in use`],
+  })
   file = () => found('three', { admin: { host: '127.0.0.1', port, token: null } })
-  expect(await reload.request('admin')).toMatchObject({ outcome: 'refused', faults: [`127.0.0.1:${port} is already in use`] })
+  expect(await reload.request('admin')).toMatchObject({
+    outcome: 'refused',
+    faults: [`127.0.0.1:${port} is already in use`],
+  })
   await new Promise((resolve) => server.close(resolve))
   expect(versions()).toEqual([1, 1])
 })

@@ -8,17 +8,17 @@ import type { Packed, Staging, Supervisor } from './supervisor.ts'
 /** What reading the configuration brought: a configuration, or every fault as a line. */
 export type Loaded =
   | {
-    readonly config: Config
-    /** Of everything that was read: the file, and what it refers to. */
-    readonly hash: string
-    readonly warnings: readonly string[]
-    readonly files: readonly string[]
-  }
+      readonly config: Config
+      /** Of everything that was read: the file, and what it refers to. */
+      readonly hash: string
+      readonly warnings: readonly string[]
+      readonly files: readonly string[]
+    }
   | {
-    readonly faults: readonly string[]
-    /** Absolute paths: a change of one of them is a reason to reload, here as above. */
-    readonly files: readonly string[]
-  }
+      readonly faults: readonly string[]
+      /** Absolute paths: a change of one of them is a reason to reload, here as above. */
+      readonly files: readonly string[]
+    }
 
 /** The configuration in force. */
 export interface InForce {

@@ -1,5 +1,6 @@
 import type { WorkerReport } from '../core/messages.ts'
 import type { Log } from '../telemetry/logger.ts'
+import { type Bounds, defaultBounds } from './bounds.ts'
 import { Fork, type WorkerState } from './fork.ts'
 
 /** A packed snapshot and its number. */
@@ -20,43 +21,6 @@ export interface SupervisorSettings {
   /** A worker has ended. */
   onGone(pid: number): void
   readonly bounds?: Partial<Bounds>
-}
-
-/** Times in milliseconds. */
-export interface Bounds {
-  /** From the fork to the first word of a worker. */
-  readonly start: number
-  /** To compile a snapshot. */
-  readonly prepare: number
-  /** To swap to it. */
-  readonly activate: number
-  readonly ping: number
-  /** Unanswered pings before a worker is called hung, and before it is killed. */
-  readonly hung: number
-  readonly lost: number
-  /** Serving this long makes up for earlier deaths. */
-  readonly stable: number
-  /** Wait before the second respawn in a row; doubles each time up to `longest`. */
-  readonly backoff: number
-  readonly longest: number
-  /** Deaths in a row without ever serving that make a worker hopeless. */
-  readonly stillborn: number
-  /** Granted beyond the drain's own limit before a worker is killed. */
-  readonly slack: number
-}
-
-const defaults: Bounds = {
-  start: 30_000,
-  prepare: 60_000,
-  activate: 30_000,
-  ping: 1000,
-  hung: 5,
-  lost: 60,
-  stable: 10_000,
-  backoff: 200,
-  longest: 10_000,
-  stillborn: 5,
-  slack: 2000,
 }
 
 /** A worker's place: who is in it now, and what became of those before. */
@@ -106,7 +70,7 @@ export class Supervisor {
   /** The workers of `current` are forked by `resize`. */
   constructor(settings: SupervisorSettings, current: Packed) {
     this.#settings = settings
-    this.#bounds = { ...defaults, ...settings.bounds }
+    this.#bounds = { ...defaultBounds, ...settings.bounds }
     this.#log = settings.log
     this.#current = current
     this.#ping = setInterval(() => this.#pingAll(), this.#bounds.ping).unref()
@@ -147,7 +111,7 @@ export class Supervisor {
   async stage(candidate: Packed): Promise<Staging> {
     const { version } = candidate
     // A worker that is still being brought up would mistake one snapshot for the other.
-    await Promise.all(this.#slots.map(({ worker }) => (worker.state === 'active' ? this.#installs.get(worker) : null)))
+    for (const [worker, install] of this.#installs) if (worker.state === 'active') await install
     const workers = this.#slots.map((slot) => slot.worker).filter((worker) => worker.state === 'active')
     if (workers.length === 0) return { outcome: 'died', reasons: ['no worker is running'] }
     const prepare = (worker: Fork) => worker.prepare(version, candidate.bytes, this.#bounds.prepare)
@@ -208,15 +172,18 @@ export class Supervisor {
   }
 
   #fork(): Fork {
-    const { script, env, onReport, onGone } = this.#settings
-    const start = setTimeout(() => worker.kill(`did not start within ${this.#bounds.start / 1000} s`), this.#bounds.start)
+    const settings = this.#settings
+    const start = setTimeout(
+      () => worker.kill(`did not start within ${this.#bounds.start / 1000} s`),
+      this.#bounds.start,
+    )
     const worker = new Fork({
-      script,
-      env,
-      onReport(report) {
-        onReport(report)
+      script: settings.script,
+      env: settings.env,
+      onReport: (report) => {
+        settings.onReport(report)
         // Its last words may arrive after the news of its end.
-        if (!worker.alive) onGone(worker.pid)
+        if (!worker.alive) settings.onGone(worker.pid)
       },
       onReady: () => {
         clearTimeout(start)
@@ -224,7 +191,7 @@ export class Supervisor {
       },
       onExit: () => {
         clearTimeout(start)
-        onGone(worker.pid)
+        settings.onGone(worker.pid)
         this.#bury(worker)
       },
     })

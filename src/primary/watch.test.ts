@@ -24,7 +24,8 @@ afterEach(() => {
 const start = (files = [file], interval = 60_000): void => {
   watch = watchFiles(files, () => (changes += 1), { quiet: 30, interval })
 }
-const changed = (count: number): Promise<boolean> => vi.waitUntil(() => changes === count, { timeout: 10_000, interval: 5 })
+const changed = (count: number): Promise<boolean> =>
+  vi.waitUntil(() => changes === count, { timeout: 10_000, interval: 5 })
 
 test('notices a file that is written in place, once for several writes', async () => {
   start()
@@ -72,6 +73,15 @@ test('notices a change behind a link into another folder', async () => {
   start([link])
   writeFileSync(join(elsewhere, 'real.yaml'), 'two, in place')
   await changed(1)
+
+  const further = join(folder, 'further')
+  mkdirSync(further)
+  writeFileSync(join(further, 'real.yaml'), 'three')
+  symlinkSync(join(further, 'real.yaml'), join(folder, 'new'))
+  renameSync(join(folder, 'new'), link)
+  await changed(2)
+  writeFileSync(join(further, 'real.yaml'), 'four, in place')
+  await changed(3)
 })
 
 test('does not mind other files in the folder', async () => {

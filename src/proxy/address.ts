@@ -11,7 +11,8 @@ export function addressText(bytes: ArrayBuffer): string {
   if (bytes.byteLength === 4) return ipv4Text(new DataView(bytes).getUint32(0))
   if (bytes.byteLength !== 16) return ''
   const view = new DataView(bytes)
-  if (view.getUint32(0) === 0 && view.getUint32(4) === 0 && view.getUint32(8) === 0xffff) return ipv4Text(view.getUint32(12))
+  if (view.getUint32(0) === 0 && view.getUint32(4) === 0 && view.getUint32(8) === 0xffff)
+    return ipv4Text(view.getUint32(12))
   const groups: string[] = []
   for (let i = 0; i < 16; i += 2) groups.push(view.getUint16(i).toString(16))
   return compressed(groups)

@@ -1,7 +1,7 @@
 import { rejections } from '../core/errors.ts'
-import { coarseNow } from './in-flight.ts'
 import type { Exchange } from './exchange.ts'
 import { cut } from './finish.ts'
+import { coarseNow } from './in-flight.ts'
 import { reply } from './reply.ts'
 
 /**

@@ -111,15 +111,20 @@ describe('guardAccess', () => {
       const { faults, report } = recorder()
       const verdict = value as unknown as Verdict
       expect(guardAccess(() => verdict, 'p', report)(ctx)).toMatchObject({ code: 'plugin_failed' })
-      expect(await guardAccess(() => Promise.resolve(verdict), 'p', report)(ctx)).toMatchObject({ code: 'plugin_failed' })
+      expect(await guardAccess(() => Promise.resolve(verdict), 'p', report)(ctx)).toMatchObject({
+        code: 'plugin_failed',
+      })
       expect(faults).toEqual(['p access bad_verdict', 'p access bad_verdict'])
     },
   )
 
   test("waits for promises that are not this realm's", async () => {
     const { report } = recorder()
-    // biome-ignore lint/suspicious/noThenProperty: that is the point
-    const foreign = { then: (resolve: (verdict: Verdict) => void) => resolve(reply) } as unknown as Promise<Verdict>
+    // What a promise of another realm looks like from here.
+    const foreign = Object.create({
+      // oxlint-disable-next-line unicorn/no-thenable -- that is what is tested
+      then: (resolve: (verdict: Verdict) => void) => resolve(reply),
+    }) as Promise<Verdict>
     const pending = guardAccess(() => foreign, 'p', report)(ctx)
     expect(pending).toBeInstanceOf(Promise)
     expect(await pending).toBe(reply)
@@ -155,7 +160,7 @@ describe('response steps', () => {
 
   test('a promise is a fault, and its rejection ends nothing', async () => {
     const { faults, report } = recorder()
-    const late = async () => {
+    const late: () => unknown = async () => {
       throw new Error('late')
     }
     expect(guardResponse(late, 'p', true, report)(ctx)).toMatchObject({ code: 'plugin_failed' })

@@ -18,8 +18,22 @@ function read(...fields: [string, string][]): { reader: FieldReader; headers: st
 describe('framing', () => {
   it.each([
     [[['content-length', '5']], 5, null],
-    [[['content-length', '5'], ['content-length', '5']], 5, null],
-    [[['content-length', '5'], ['content-length', '6']], 6, 'bad_content_length'],
+    [
+      [
+        ['content-length', '5'],
+        ['content-length', '5'],
+      ],
+      5,
+      null,
+    ],
+    [
+      [
+        ['content-length', '5'],
+        ['content-length', '6'],
+      ],
+      6,
+      'bad_content_length',
+    ],
     [[['content-length', '+5']], -1, 'bad_content_length'],
     [[['content-length', '5, 5']], -1, 'bad_content_length'],
     [[['content-length', '']], -1, 'bad_content_length'],
@@ -28,9 +42,23 @@ describe('framing', () => {
     [[['transfer-encoding', 'chunked']], -1, null],
     [[['transfer-encoding', 'Chunked']], -1, null],
     [[['transfer-encoding', 'gzip, chunked']], -1, 'bad_transfer_encoding'],
-    [[['transfer-encoding', 'chunked'], ['transfer-encoding', 'chunked']], -1, 'bad_transfer_encoding'],
+    [
+      [
+        ['transfer-encoding', 'chunked'],
+        ['transfer-encoding', 'chunked'],
+      ],
+      -1,
+      'bad_transfer_encoding',
+    ],
     [[['transfer-encoding', 'xchunked']], -1, 'bad_transfer_encoding'],
-    [[['transfer-encoding', 'chunked'], ['content-length', '5']], -1, 'bad_content_length'],
+    [
+      [
+        ['transfer-encoding', 'chunked'],
+        ['content-length', '5'],
+      ],
+      -1,
+      'bad_content_length',
+    ],
     [[], 0, null],
   ] as [[string, string][], number, string | null][])('%j', (fields, length, fault) => {
     const result = read(...fields)
@@ -55,7 +83,13 @@ describe('what stops at the gateway', () => {
   })
 
   it('identity headers, however often, and what plugins inject', () => {
-    const { headers } = read(['x-user-id', 'root'], ['x-user-id', 'admin'], ['x-tenant-id', 't'], ['x-injected', 'y'], ['a', 'b'])
+    const { headers } = read(
+      ['x-user-id', 'root'],
+      ['x-user-id', 'admin'],
+      ['x-tenant-id', 't'],
+      ['x-injected', 'y'],
+      ['a', 'b'],
+    )
     expect(headers).toEqual(['a', 'b'])
   })
 
@@ -77,7 +111,12 @@ describe('the client behind proxies', () => {
 
   it('an untrusted peer is the client, whatever it says', () => {
     const seen = client('203.0.113.9', ['10.0.0.0/8'], ['x-forwarded-for', '1.1.1.1'], ['x-forwarded-proto', 'https'])
-    expect(seen).toMatchObject({ clientIp: '203.0.113.9', forwardedFor: '203.0.113.9', scheme: 'http', forwardedHost: 'gw' })
+    expect(seen).toMatchObject({
+      clientIp: '203.0.113.9',
+      forwardedFor: '203.0.113.9',
+      scheme: 'http',
+      forwardedHost: 'gw',
+    })
   })
 
   it('walks back to the first address that no trusted proxy added', () => {
@@ -91,12 +130,20 @@ describe('the client behind proxies', () => {
   })
 
   it('takes scheme, host and port from a trusted proxy', () => {
-    const seen = client('10.0.0.1', ['10.0.0.1'], ['x-forwarded-proto', 'HTTPS'], ['x-forwarded-host', 'a.example'], ['x-forwarded-port', '8443'])
+    const seen = client(
+      '10.0.0.1',
+      ['10.0.0.1'],
+      ['x-forwarded-proto', 'HTTPS'],
+      ['x-forwarded-host', 'a.example'],
+      ['x-forwarded-port', '8443'],
+    )
     expect(seen).toMatchObject({ scheme: 'https', forwardedHost: 'a.example', port: 8443 })
   })
 
   it('reads Forwarded where X-Forwarded-For is missing', () => {
-    expect(client('10.0.0.1', ['10.0.0.1'], ['forwarded', 'for="[2001:db8::7]:443";proto=https, for=10.0.0.1']).clientIp).toBe('2001:db8::7')
+    expect(
+      client('10.0.0.1', ['10.0.0.1'], ['forwarded', 'for="[2001:db8::7]:443";proto=https, for=10.0.0.1']).clientIp,
+    ).toBe('2001:db8::7')
   })
 })
 

@@ -1,6 +1,6 @@
 import { type AddressSet, isAddress } from '../core/address-set.ts'
-import { hopByHopHeaders, identityHeaders, removeHeader, type HeaderList } from '../core/headers.ts'
 import type { RejectionCode } from '../core/errors.ts'
+import { type HeaderList, hopByHopHeaders, identityHeaders, removeHeader } from '../core/headers.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
@@ -165,7 +165,8 @@ export class FieldReader {
 
   #takeContentLength(value: string): void {
     const length = decimal(value)
-    if (length === -1 || (this.#contentLength !== -1 && this.#contentLength !== length)) this.fault ??= 'bad_content_length'
+    if (length === -1 || (this.#contentLength !== -1 && this.#contentLength !== length))
+      this.fault ??= 'bad_content_length'
     this.#contentLength = length
   }
 
@@ -213,7 +214,8 @@ export class FieldReader {
       exchange.forwardedFor = `${this.#forwardedFor}, ${exchange.remoteIp}`
     } else if (this.#forwarded !== '') {
       exchange.clientIp = firstUntrusted(forwardedNodes(this.#forwarded), exchange.remoteIp, trusted)
-      exchange.forwardedFor = exchange.clientIp === exchange.remoteIp ? exchange.remoteIp : `${exchange.clientIp}, ${exchange.remoteIp}`
+      exchange.forwardedFor =
+        exchange.clientIp === exchange.remoteIp ? exchange.remoteIp : `${exchange.clientIp}, ${exchange.remoteIp}`
     }
   }
 }
@@ -272,8 +274,16 @@ export function isSaneRequestId(id: string): boolean {
   for (let i = 0; i < id.length; i++) {
     const c = id.charCodeAt(i)
     const fine =
-      (c >= 97 && c <= 122) || (c >= 48 && c <= 57) || (c >= 65 && c <= 90) || c === 45 || c === 95 || c === 46 || c === 58 ||
-      c === 43 || c === 61 || c === 47
+      (c >= 97 && c <= 122) ||
+      (c >= 48 && c <= 57) ||
+      (c >= 65 && c <= 90) ||
+      c === 45 ||
+      c === 95 ||
+      c === 46 ||
+      c === 58 ||
+      c === 43 ||
+      c === 61 ||
+      c === 47
     if (!fine) return false
   }
   return true

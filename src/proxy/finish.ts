@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Exchange } from './exchange.ts'
 
 /** The request is over, however it ended: exactly once. */
@@ -13,7 +14,14 @@ export function finish(exchange: Exchange): void {
 
   const { route } = exchange
   const upstreamMs = exchange.respondedAt === 0 ? -1 : exchange.respondedAt - exchange.forwardedAt
-  route.metrics.record(exchange.status, ended - exchange.startedAt, upstreamMs, exchange.bytesIn, exchange.bytesOut, exchange.failure)
+  route.metrics.record(
+    exchange.status,
+    ended - exchange.startedAt,
+    upstreamMs,
+    exchange.bytesIn,
+    exchange.bytesOut,
+    exchange.failure,
+  )
   if (route.log !== null) route.log(exchange)
 }
 

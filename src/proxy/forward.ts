@@ -1,7 +1,8 @@
+import { performance } from 'node:perf_hooks'
 import { type RejectionCode, reject, rejections } from '../core/errors.ts'
-import { coarseNow } from './in-flight.ts'
 import type { Exchange } from './exchange.ts'
 import { cut } from './finish.ts'
+import { coarseNow } from './in-flight.ts'
 import { reply } from './reply.ts'
 import { stripPath } from './router/strip.ts'
 import type { AttemptFailure, OutgoingRequest } from './upstream/client.ts'
@@ -28,14 +29,20 @@ function outgoingRequest(exchange: Exchange, upstream: Upstream, target: Target)
   const { route, headers } = exchange
   // The list is this request's own, and nobody reads it as the client's any more: the gateway's fields go to its end.
   headers.push(
-    'x-forwarded-for', exchange.forwardedFor,
-    'x-forwarded-proto', exchange.scheme,
-    'x-forwarded-host', exchange.forwardedHost,
-    'x-forwarded-port', portText(exchange.port),
-    'via', exchange.via === '' ? via : `${exchange.via}, ${via}`,
-    'x-request-id', exchange.requestId,
+    'x-forwarded-for',
+    exchange.forwardedFor,
+    'x-forwarded-proto',
+    exchange.scheme,
+    'x-forwarded-host',
+    exchange.forwardedHost,
+    'x-forwarded-port',
+    portText(exchange.port),
+    'via',
+    exchange.via === '' ? via : `${exchange.via}, ${via}`,
+    'x-request-id',
+    exchange.requestId,
   )
-  const path = upstream.path + (exchange.match === null ? exchange.path : stripPath(exchange.path, exchange.match))
+  const path = upstream.path + (exchange.upstreamPath ?? strippedPath(exchange))
   return {
     method: exchange.method,
     target: exchange.query === '' ? path : `${path}?${exchange.query}`,
@@ -44,6 +51,10 @@ function outgoingRequest(exchange: Exchange, upstream: Upstream, target: Target)
     bodyLength: exchange.bodyLength,
     connectTimeout: route.timeouts.connect,
   }
+}
+
+function strippedPath({ path, match }: Exchange): string {
+  return match === null ? path : stripPath(path, match)
 }
 
 const portTexts = new Map<number, string>()
@@ -104,6 +115,7 @@ export function attemptFailed(exchange: Exchange, failure: AttemptFailure): void
   if (exchange.phase === 'done') return
   const { chosen } = exchange
   exchange.attempt = null
+  if (exchange.upstreamStatus === 0) chosen?.metrics.record(0)
   if (!exchange.begun && !exchange.interimSent && chosen !== null && tryAgain(exchange, chosen, failure)) return
 
   const code: RejectionCode = failure.code

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Exchange } from './exchange.ts'
 import { expired } from './handle.ts'
 import { InFlight } from './in-flight.ts'
@@ -82,7 +83,8 @@ export class Gateway implements ListenerHost {
     }
 
     this.#snapshot = snapshot
-    for (const listener of kept) listener.settings = snapshot.listeners.find((settings) => serves(listener, settings)) as ListenerSettings
+    for (const listener of kept)
+      listener.settings = snapshot.listeners.find((settings) => serves(listener, settings)) as ListenerSettings
     for (const listener of this.#listeners) if (!kept.includes(listener)) this.#retire(listener)
     this.#listeners = [...kept, ...opened]
   }

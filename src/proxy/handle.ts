@@ -1,8 +1,8 @@
 import { type Rejection, reject, rejections } from '../core/errors.ts'
 import type { LocalReply, Verdict } from '../core/plugin.ts'
 import type { Exchange } from './exchange.ts'
-import { forward } from './forward.ts'
 import { cut, finish } from './finish.ts'
+import { forward } from './forward.ts'
 import { reply } from './reply.ts'
 
 /**

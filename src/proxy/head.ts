@@ -1,10 +1,11 @@
 import { STATUS_CODES } from 'node:http'
+import { type Rejection, reject } from '../core/errors.ts'
 import type { HeaderList } from '../core/headers.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
  * Heads of answers as the front end takes them: the text behind `HTTP/1.1 ` with all fields but Date and framing,
- * handed over as one status instead of a native call per field (bench/micro/header-block.bench.ts).
+ * handed over as one status instead of a native call per field (native-notes/front-end.md).
  */
 export type HeadText = string | Uint8Array
 
@@ -19,7 +20,7 @@ export function blockOf(statusLine: string, headers: Readonly<HeaderList>): stri
 }
 
 export function withRequestId(exchange: Exchange, block: string): string {
-  return `${block}\r\nx-request-id: ${exchange.requestId}`
+  return block + '\r\nx-request-id: ' + exchange.requestId
 }
 
 // eslint-disable-next-line no-control-regex
@@ -29,6 +30,23 @@ const asciiOnly = /^[\u0000-\u007f]*$/
 export function encoded(text: string): HeadText {
   return asciiOnly.test(text) ? text : Buffer.from(text, 'latin1')
 }
+
+// eslint-disable-next-line no-control-regex
+const lineBreak = /[\u0000\r\n]/
+
+/**
+ * Why the head that plugins left can't be sent, or null: a status that is no final one, or a field that would run into
+ * further lines and so let whoever has a say in its value write fields, or answers, of his own.
+ */
+export function headFault(exchange: Exchange): Rejection | null {
+  const { status, responseHeaders } = exchange
+  if (!(status >= 200 && status <= 599)) return badStatus
+  for (const part of responseHeaders) if (lineBreak.test(part)) return brokenLine
+  return null
+}
+
+const badStatus = reject('internal_error', { detail: 'a plugin set a status that is none' })
+const brokenLine = reject('internal_error', { detail: 'a plugin put a line break into a response field' })
 
 /** `field` (`name: value`) as one more line of the head. */
 export function withField(head: HeadText, field: string): HeadText {
@@ -44,9 +62,13 @@ export function withClose(head: HeadText): HeadText {
   return withField(head, 'connection: close')
 }
 
-/** The worker goes away, or the rest of an unwanted request body would follow on this connection. */
+/**
+ * Whether the answer must be the last one of its connection: the worker goes away, or the rest of an unwanted request
+ * body would follow, or the body was chunked. The front end reads chunks laxly (native-notes/uwebsockets.md), so what
+ * comes behind them may be a request that whoever stands in front of us never saw as one.
+ */
 export function mustClose(exchange: Exchange): boolean {
-  return exchange.acceptor.draining || !exchange.bodyReceived
+  return exchange.acceptor.draining || !exchange.bodyReceived || exchange.bodyLength === -1
 }
 
 /** HEAD, 204 and 304 answers end with their head, whatever it says of a length (RFC 9112 §6.3). */
@@ -55,7 +77,8 @@ export function hasNoBody(exchange: Exchange): boolean {
 }
 
 export function writeHead(exchange: Exchange, head: HeadText): void {
-  if (exchange.interimSent) writeAsField(exchange, typeof head === 'string' ? head : Buffer.from(head).toString('latin1'))
+  if (exchange.interimSent)
+    writeAsField(exchange, typeof head === 'string' ? head : Buffer.from(head).toString('latin1'))
   else exchange.downstream.writeStatus(head)
 }
 
@@ -64,6 +87,13 @@ function writeAsField(exchange: Exchange, text: string): void {
   const colon = text.indexOf(': ')
   const name = Buffer.from(`HTTP/1.1 ${text.slice(0, colon)}`, 'latin1')
   exchange.downstream.writeHeader(name, Buffer.from(text.slice(colon + 2), 'latin1'))
+}
+
+/** What is left of an upload that nobody wants is taken from the client all the same. Call it before the answer ends. */
+export function drainUpload(exchange: Exchange): void {
+  if (!exchange.uploadPaused) return
+  exchange.uploadPaused = false
+  exchange.downstream.resume()
 }
 
 /**
@@ -75,8 +105,9 @@ function writeAsField(exchange: Exchange, text: string): void {
 export function writeWhole(exchange: Exchange, head: HeadText, body: string | Uint8Array, close: boolean): void {
   if (exchange.bodyReceived || close) {
     writeHead(exchange, head)
-    exchange.downstream.end(body, close || exchange.acceptor.draining)
+    exchange.downstream.end(body, close || mustClose(exchange))
   } else {
+    drainUpload(exchange)
     writeHead(exchange, withClose(head))
     exchange.downstream.end(body)
   }
@@ -85,6 +116,7 @@ export function writeWhole(exchange: Exchange, head: HeadText, body: string | Ui
 /** Writes an answer without a body; `length` is what its Content-Length reports, -1 for none. */
 export function writeBodyless(exchange: Exchange, head: HeadText, length: number, close: boolean): void {
   let text = close ? withClose(head) : head
+  drainUpload(exchange)
   // The front end waits for the bytes of a length that it writes itself: the answer would never be over.
   if (length !== -1 && exchange.status !== 204) text = withField(text, `content-length: ${length}`)
   writeHead(exchange, text)

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Exchange } from './exchange.ts'
 
 /** Milliseconds between two looks at the clock: how much later than configured a request may run out of time. */

@@ -1,4 +1,5 @@
 import uws from 'uWebSockets.js'
+import { performance } from 'node:perf_hooks'
 import { type RejectionCode, reject, rejections } from '../core/errors.ts'
 import { isToken, setHeader } from '../core/headers.ts'
 import { addressText } from './address.ts'
@@ -152,7 +153,12 @@ function receive(host: ListenerHost, listener: Listener, downstream: Downstream,
 }
 
 /** What is wrong with the request, or null. Fills what the rest of the way needs of it. */
-function faultOf(exchange: Exchange, url: string, settings: ListenerSettings, snapshot: Snapshot): RejectionCode | null {
+function faultOf(
+  exchange: Exchange,
+  url: string,
+  settings: ListenerSettings,
+  snapshot: Snapshot,
+): RejectionCode | null {
   const { limits } = snapshot
   exchange.path = url
   exchange.authority = fields.host ?? ''
@@ -161,7 +167,7 @@ function faultOf(exchange: Exchange, url: string, settings: ListenerSettings, sn
   fields.dropConnectionFields()
   fields.resolveClient(exchange, snapshot.trustedProxies)
   exchange.via = fields.via
-  if (!isToken(exchange.method)) return 'bad_method'
+  if (exchange.method !== 'GET' && !isToken(exchange.method)) return 'bad_method'
   if (fields.fault !== null) return fields.fault
   exchange.hostname = hostnameOf(exchange.authority)
   if (exchange.hostname === '') return 'bad_host'

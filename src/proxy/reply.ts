@@ -5,7 +5,16 @@ import { isRejection, type LocalReply } from '../core/plugin.ts'
 import type { Exchange } from './exchange.ts'
 import { cut, finish } from './finish.ts'
 import {
-  blockOf, encoded, hasNoBody, mustClose, statusText, withRequestId, writeBodyless, writeBodylessAndClose, writeWhole,
+  blockOf,
+  encoded,
+  hasNoBody,
+  headFault,
+  mustClose,
+  statusText,
+  withRequestId,
+  writeBodyless,
+  writeBodylessAndClose,
+  writeWhole,
 } from './head.ts'
 
 /**
@@ -18,10 +27,12 @@ export function reply(exchange: Exchange, verdict: Rejection | LocalReply): void
   addResponseHeaders(exchange)
   const rejection = exchange.route.response === null ? undefined : exchange.route.response(exchange)
   if (rejection !== undefined) return replyInstead(exchange, rejection)
+  const fault = headFault(exchange)
+  if (fault !== null) return replyInstead(exchange, fault)
   send(exchange, body, isRejection(verdict) && verdict.close)
 }
 
-/** A response step of class security failed: this goes out instead, and no response step sees it. */
+/** What response steps left must not go out: this does instead, and no response step sees it. */
 export function replyInstead(exchange: Exchange, rejection: Rejection): void {
   send(exchange, prepare(exchange, rejection), rejection.close)
 }

@@ -1,9 +1,22 @@
+import { performance } from 'node:perf_hooks'
 import type { Rejection } from '../core/errors.ts'
 import { type HeaderList, removeHeader, setHeader } from '../core/headers.ts'
 import type { Exchange } from './exchange.ts'
 import { settle } from './finish.ts'
 import {
-  blockOf, encoded, hasNoBody, type HeadText, mustClose, statusText, withClose, withRequestId, writeBodyless, writeHead, writeInterim,
+  blockOf,
+  drainUpload,
+  encoded,
+  type HeadText,
+  hasNoBody,
+  headFault,
+  mustClose,
+  statusText,
+  withClose,
+  withRequestId,
+  writeBodyless,
+  writeHead,
+  writeInterim,
   writeWhole,
 } from './head.ts'
 import { coarseNow } from './in-flight.ts'
@@ -17,9 +30,15 @@ let corkedHead: HeadText = ''
 let corkedBody: string | Uint8Array = ''
 
 /** Head of the final response, with what is already there of its body: the fast end of nearly every request. */
-export function onResponseHead(exchange: Exchange, head: ResponseHead, body: Uint8Array | null, complete: boolean): void {
+export function onResponseHead(
+  exchange: Exchange,
+  head: ResponseHead,
+  body: Uint8Array | null,
+  complete: boolean,
+): void {
   exchange.respondedAt = performance.now()
   exchange.upstreamStatus = head.status
+  exchange.chosen?.metrics.record(head.status)
   exchange.status = head.status
   exchange.totalLength = head.contentLength
   const rejection = prepareHead(exchange, head)
@@ -30,8 +49,11 @@ export function onResponseHead(exchange: Exchange, head: ResponseHead, body: Uin
   corkedBody = body ?? ''
   const { downstream } = exchange
   if (hasNoBody(exchange)) {
+    const { attempt } = exchange
     downstream.cork(writeAllBodyless)
     settle(exchange)
+    // A response step made it an answer without a body: nobody wants what still comes.
+    if (!complete) attempt?.abort()
   } else if (complete) {
     exchange.bytesOut = body === null ? 0 : body.byteLength
     downstream.cork(writeAll)
@@ -45,8 +67,8 @@ export function onResponseHead(exchange: Exchange, head: ResponseHead, body: Uin
 }
 
 /**
- * Leaves the head in `corkedHead`. A rejection means that a response step of class security failed: the upstream's
- * answer must not go out.
+ * Leaves the head in `corkedHead`. A rejection means that a response step of class security failed, or that one left
+ * something that is no head: the upstream's answer must not go out.
  */
 function prepareHead(exchange: Exchange, head: ResponseHead): Rejection | undefined {
   const { route } = exchange
@@ -65,6 +87,8 @@ function prepareHead(exchange: Exchange, head: ResponseHead): Rejection | undefi
   addResponseHeaders(exchange)
   const rejection = route.response === null ? undefined : route.response(exchange)
   if (rejection !== undefined) return rejection
+  const fault = route.response === null && exchange.addedResponseHeaders === null ? null : headFault(exchange)
+  if (fault !== null) return fault
   const statusLine = exchange.status === head.status ? firstLine(head.block) : statusText(exchange.status)
   corkedHead = encoded(withRequestId(exchange, blockOf(statusLine, exchange.responseHeaders)))
   return undefined
@@ -104,6 +128,7 @@ function writeUncounted(exchange: Exchange, chunk: string | Uint8Array): void {
 /** Sends what the client's socket takes; the rest is copied and waits for `writable`. */
 function writeCounted(exchange: Exchange, chunk: string | Uint8Array): void {
   const { downstream } = exchange
+  if (exchange.bytesOut + chunk.length === exchange.totalLength) drainUpload(exchange)
   const [sent, done] = downstream.tryEnd(chunk, exchange.totalLength)
   if (done) return complete(exchange)
   const offset = downstream.getWriteOffset()
@@ -176,7 +201,9 @@ export function onResponseEnd(exchange: Exchange): void {
 }
 
 function writeEnd(): void {
-  ;(corked as Exchange).downstream.end()
+  const exchange = corked as Exchange
+  drainUpload(exchange)
+  exchange.downstream.end()
 }
 
 /** `103 Early Hints` and its like go on to the client (RFC 9110 §15.2). */

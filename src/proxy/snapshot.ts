@@ -1,10 +1,10 @@
+import type { AddressSet } from '../core/address-set.ts'
 import type { AccessContext, LogContext } from '../core/context.ts'
 import type { Verdict } from '../core/plugin.ts'
-import type { Router } from './router/trie.ts'
-import type { Upstream, Upstreams } from './upstream/upstream.ts'
-import type { AddressSet } from '../core/address-set.ts'
 import type { ResponseChain } from './chain.ts'
 import type { FieldRoles } from './fields.ts'
+import type { Router } from './router/trie.ts'
+import type { Upstream, Upstreams } from './upstream/upstream.ts'
 
 /** Milliseconds, each for one phase; `total` 0 means no bound. */
 export interface Timeouts {
@@ -17,7 +17,14 @@ export interface Timeouts {
 
 /** Counts what became of the requests of one route. */
 export interface RouteMetrics {
-  record(status: number, durationMs: number, upstreamMs: number, bytesIn: number, bytesOut: number, failure: string): void
+  record(
+    status: number,
+    durationMs: number,
+    upstreamMs: number,
+    bytesIn: number,
+    bytesOut: number,
+    failure: string,
+  ): void
 }
 
 /** A route as the request path sees it: everything decided, phases without steps are `null`. */

@@ -29,12 +29,15 @@ test('a step that is in time decides itself', async () => {
   expect([...faults, ...sync.faults]).toEqual([])
 })
 
-test.each([rejections.plugin_timeout, undefined])('a step that never settles is given up with %j', async (onTimeout) => {
-  const { access, faults } = limited(() => new Promise(() => {}), 30, onTimeout)
-  const both = await Promise.all([access(new RequestContext()), access(new RequestContext())])
-  expect(both).toEqual([onTimeout, onTimeout])
-  expect(faults).toEqual(['p access timeout', 'p access timeout'])
-})
+test.each([rejections.plugin_timeout, undefined])(
+  'a step that never settles is given up with %j',
+  async (onTimeout) => {
+    const { access, faults } = limited(() => new Promise(() => {}), 30, onTimeout)
+    const both = await Promise.all([access(new RequestContext()), access(new RequestContext())])
+    expect(both).toEqual([onTimeout, onTimeout])
+    expect(faults).toEqual(['p access timeout', 'p access timeout'])
+  },
+)
 
 test('what a step decides too late is dropped', async () => {
   let settle: (verdict: Verdict) => void = () => {}

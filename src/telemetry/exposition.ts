@@ -33,7 +33,8 @@ export class Exposition {
 function labelText(labels: Labels): string {
   if (labels.length === 0) return ''
   let text = '{'
-  for (let i = 0; i < labels.length; i += 2) text += `${i === 0 ? '' : ','}${labels[i]}="${escapeLabel(labels[i + 1] as string)}"`
+  for (let i = 0; i < labels.length; i += 2)
+    text += `${i === 0 ? '' : ','}${labels[i]}="${escapeLabel(labels[i + 1] as string)}"`
   return `${text}}`
 }
 

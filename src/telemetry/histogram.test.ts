@@ -29,7 +29,9 @@ test('takes nonsense for nothing, and days for an hour', () => {
 })
 
 test('counts into the slots of hdr-histogram-js', () => {
-  const durations = fc.array(fc.oneof(fc.nat({ max: 3_600_000_000 }), fc.nat({ max: 1000 }), fc.nat({ max: 1_000_000 })))
+  const durations = fc.array(
+    fc.oneof(fc.nat({ max: 3_600_000_000 }), fc.nat({ max: 1000 }), fc.nat({ max: 1_000_000 })),
+  )
   fc.assert(
     fc.property(durations, (micros) => {
       const [theirs, again] = [build(settings), build(settings)]

@@ -39,7 +39,8 @@ export class DurationHistogram {
     this.sum += other.sum
     const counts = other.#counts
     if (counts.length > this.#counts.length) this.#grow(counts.length / 128 - 2)
-    for (let slot = 0; slot < counts.length; slot++) this.#counts[slot] = (this.#counts[slot] as number) + (counts[slot] as number)
+    for (let slot = 0; slot < counts.length; slot++)
+      this.#counts[slot] = (this.#counts[slot] as number) + (counts[slot] as number)
   }
 
   #grow(power: number): void {

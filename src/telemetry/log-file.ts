@@ -1,4 +1,16 @@
-import { close, constants, existsSync, fstatSync, mkdirSync, open, openSync, stat, type Stats, write, writeSync } from 'node:fs'
+import {
+  close,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  open,
+  openSync,
+  type Stats,
+  stat,
+  write,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import type { PluginLog } from '../core/plugin.ts'
 
@@ -53,7 +65,7 @@ export class LogFile {
   /** The last write failed: it is tried again in a while. */
   #failing = false
   #complained = false
-  #opening = false
+  #opening: 'no' | 'once' | 'again' = 'no'
   #closed = false
   #ticks = 0
   #idle: (() => void)[] = []
@@ -106,20 +118,31 @@ export class LogFile {
 
   /** Goes on in the file that has the name now: after a rotation. */
   reopen(): void {
-    if (isStream(this.path) || this.#opening || this.#closed) return
-    this.#opening = true
+    if (isStream(this.path) || this.#closed) return
+    // The file that is being opened may have been moved already.
+    if (this.#opening !== 'no') {
+      this.#opening = 'again'
+      return
+    }
+    this.#opening = 'once'
     open(this.path, appending, 0o640, (error, fd) => {
-      this.#opening = false
-      if (error !== null) return this.#complain(error)
-      if (this.#closed) return close(fd, () => {})
-      const old = this.#fd
-      this.#fd = fd
-      this.#chunk = chunkFor(fd)
-      this.#torn = false
-      // A write that is on its way closes the old file when it is done.
-      if (old !== this.#writingFd) close(old, () => {})
-      if (this.#retry !== null) this.#tryAgain()
+      const again = this.#opening === 'again'
+      this.#opening = 'no'
+      if (error === null) this.#change(fd)
+      else this.#complain(error)
+      if (again) this.reopen()
     })
+  }
+
+  #change(fd: number): void {
+    if (this.#closed) return close(fd, () => {})
+    const old = this.#fd
+    this.#fd = fd
+    this.#chunk = chunkFor(fd)
+    this.#torn = false
+    // A write that is on its way closes the old file when it is done.
+    if (old !== this.#writingFd) close(old, () => {})
+    if (this.#retry !== null) this.#tryAgain()
   }
 
   /** Writes what waits, for at most `timeout` milliseconds, and closes the file. */
@@ -166,23 +189,22 @@ export class LogFile {
 
   #write(): void {
     const fd = this.#fd
-    if (this.#torn) {
-      this.#torn = false
-      this.#waiting++
-      this.#writing = Buffer.concat([lineFeed, this.#writing as Buffer])
-    }
-    const buffer = this.#writing as Buffer
+    const rest = (this.#writing as Buffer).subarray(this.#written)
+    const buffer = this.#torn ? Buffer.concat([lineFeed, rest]) : rest
     this.#writingFd = fd
-    write(fd, buffer, this.#written, buffer.length - this.#written, null, (error, count) => {
+    write(fd, buffer, 0, buffer.length, null, (error, count) => {
       this.#writingFd = -1
-      if (fd !== this.#fd || this.#closed) closeOwn(fd)
+      const isSameFile = fd === this.#fd
+      if (!isSameFile || this.#closed) closeOwn(fd)
       if (this.#closed) return
-      if (error !== null) return this.#fail(error, fd === this.#fd)
+      if (error !== null) return this.#fail(error, isSameFile)
       this.#recovered()
-      this.#written += count
-      this.#waiting -= count
-      if (this.#written < buffer.length) {
-        if (fd !== this.#fd) this.#rewind(false)
+      const written = Math.max(count - (buffer.length - rest.length), 0)
+      this.#torn = this.#torn && count === 0
+      this.#written += written
+      this.#waiting -= written
+      if (count < buffer.length) {
+        if (!isSameFile) this.#rewind(false)
         return this.#write()
       }
       this.#writing = null
@@ -203,7 +225,8 @@ export class LogFile {
 
   /** Once per failure, not once per try. */
   #complain(error: NodeJS.ErrnoException): void {
-    if (!this.#complained) this.#log?.error('the access log can not be written', { path: this.path, error: error.message })
+    if (!this.#complained)
+      this.#log?.error('the access log can not be written', { path: this.path, error: error.message })
     this.#complained = true
   }
 

@@ -6,14 +6,19 @@ afterEach(() => vi.unstubAllEnvs())
 
 test('a line for people: time, who, what, fields', () => {
   const time = '2026-01-31T12:30:01.000Z'
-  const line = (fields: object): string => formatLine(JSON.stringify({ level: 'info', time, role: 'primary', pid: 7, ...fields }))
-  expect(line({ msg: 'listening', address: '127.0.0.1:8080', tls: false })).toBe('12:30:01 listening address=127.0.0.1:8080 tls=false\n')
+  const line = (fields: object): string =>
+    formatLine(JSON.stringify({ level: 'info', time, role: 'primary', pid: 7, ...fields }))
+  expect(line({ msg: 'listening', address: '127.0.0.1:8080', tls: false })).toBe(
+    '12:30:01 listening address=127.0.0.1:8080 tls=false\n',
+  )
   expect(line({ level: 'warn', role: 'worker', msg: 'slow' })).toBe('12:30:01 worker 7 warn slow\n')
   expect(line({ level: 'error', msg: 'failed', error: { code: 1 } })).toBe('12:30:01 error failed error={"code":1}\n')
 })
 
 test('a line for people stays one line and moves no cursor', () => {
-  const line = formatLine(JSON.stringify({ level: 'info', time: '2026-01-31T12:30:01.000Z', msg: 'a\nb', name: '\u001b[2Jx' }))
+  const line = formatLine(
+    JSON.stringify({ level: 'info', time: '2026-01-31T12:30:01.000Z', msg: 'a\nb', name: '\u001b[2Jx' }),
+  )
   expect(line).toBe('12:30:01 a b name= [2Jx\n')
 })
 

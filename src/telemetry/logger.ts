@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { PluginLog } from '../core/plugin.ts'
+import { Stdout } from './stdout.ts'
 
 /** The log of the control path: starts, reloads, faults, deaths. Requests go to the access log. */
 export type Log = Logger
@@ -14,8 +15,6 @@ export interface LoggerSettings {
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 const utc = pino.stdTimeFunctions.isoTime
-/** Bytes that may wait for a reader of stdout that has stalled; what is beyond is dropped, the process goes on. */
-const mostWaiting = 4 * 1024 * 1024
 
 /** Opens the log on stdout. `SLUICE_LOG_LEVEL` sets the level (trace, debug, info, warn, error, fatal, silent). */
 export function createLogger({ role, terminal = process.stdout.isTTY === true }: LoggerSettings): Log {
@@ -23,9 +22,10 @@ export function createLogger({ role, terminal = process.stdout.isTTY === true }:
   const level = wanted !== undefined && levels.includes(wanted) ? wanted : 'info'
   const log = pino(
     { level, base: { role, pid: process.pid }, timestamp: utc, formatters: { level: (label) => ({ level: label }) } },
-    terminal ? terminalStream() : stdoutStream(),
+    terminal ? terminalStream() : new Stdout(),
   )
-  if (wanted !== undefined && wanted !== level) log.warn({ level: wanted }, 'SLUICE_LOG_LEVEL is not a level, using info')
+  if (wanted !== undefined && wanted !== level)
+    log.warn({ level: wanted }, 'SLUICE_LOG_LEVEL is not a level, using info')
   return log
 }
 
@@ -36,14 +36,6 @@ export function pluginLog(log: Log): PluginLog {
     warn: (message, fields = {}) => log.warn(fields, message),
     error: (message, fields = {}) => log.error(fields, message),
   }
-}
-
-/** Not synchronous: a full pipe must stall the log and not the event loop. What waits is written at the exit. */
-function stdoutStream(): DestinationStream {
-  const stream = pino.destination({ fd: 1, sync: false, maxLength: mostWaiting })
-  // Nobody is left to tell that stdout is gone, and requests are worth more than their log.
-  stream.on('error', () => {})
-  return stream
 }
 
 function terminalStream(): DestinationStream {
@@ -63,11 +55,11 @@ const known = new Set(['level', 'time', 'role', 'pid', 'msg'])
 
 /** A JSON line as a person wants it: `12:30:01 worker 4711 warn message key=value`. */
 export function formatLine(line: string): string {
-  const entry = JSON.parse(line) as Record<string, unknown>
+  const entry = JSON.parse(line) as { msg?: string; [field: string]: unknown }
   const clock = String(entry.time).slice(11, 19)
   const who = entry.role === 'worker' ? ` worker ${String(entry.pid)}` : ''
   const level = entry.level === 'info' ? '' : ` ${String(entry.level)}`
-  let text = `${clock}${who}${level} ${String(entry.msg ?? '')}`
+  let text = `${clock}${who}${level} ${entry.msg ?? ''}`
   for (const [key, value] of Object.entries(entry)) {
     if (!known.has(key)) text += ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`
   }

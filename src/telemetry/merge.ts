@@ -85,7 +85,12 @@ function exposeGateway(out: Exposition, { snapshots }: Totals, facts: GatewayFac
   out.sample('sluice_build_info', ['version', facts.version, 'node', process.version], 1)
   out.single('sluice_workers_wanted', 'gauge', 'Worker processes that should run.', facts.workersWanted)
   out.single('sluice_workers_alive', 'gauge', 'Worker processes that run.', facts.workersAlive)
-  out.single('sluice_workers_missing', 'gauge', 'Workers whose figures are missing here or not the latest.', facts.workersMissing)
+  out.single(
+    'sluice_workers_missing',
+    'gauge',
+    'Workers whose figures are missing here or not the latest.',
+    facts.workersMissing,
+  )
   out.single(
     'sluice_workers_current',
     'gauge',
@@ -93,16 +98,30 @@ function exposeGateway(out: Exposition, { snapshots }: Totals, facts: GatewayFac
     snapshots.filter((snapshot) => snapshot === facts.configVersion).length,
   )
   out.single('sluice_worker_restarts_total', 'counter', 'Workers forked in place of dead ones.', facts.workerRestarts)
-  out.single('sluice_config_version', 'gauge', 'Number of the configuration in force, counted from the start.', facts.configVersion)
+  out.single(
+    'sluice_config_version',
+    'gauge',
+    'Number of the configuration in force, counted from the start.',
+    facts.configVersion,
+  )
   out.metric('sluice_config_info', 'gauge', 'Hash of the configuration in force, always 1.')
   out.sample('sluice_config_info', ['hash', facts.configHash], 1)
   out.single('sluice_config_age_seconds', 'gauge', 'Time since the configuration came into force.', facts.configAge)
-  out.single('sluice_config_last_reload_success', 'gauge', '1 unless the last reload failed.', facts.lastReloadOk ? 1 : 0)
+  out.single(
+    'sluice_config_last_reload_success',
+    'gauge',
+    '1 unless the last reload failed.',
+    facts.lastReloadOk ? 1 : 0,
+  )
 }
 
 function exposeRequests(out: Exposition, totals: Totals): void {
   const routes = [...totals.routes.values()]
-  out.metric('sluice_requests_total', 'counter', 'Requests that are over, by route and status; status 0: no answer was sent.')
+  out.metric(
+    'sluice_requests_total',
+    'counter',
+    'Requests that are over, by route and status; status 0: no answer was sent.',
+  )
   for (const { route, upstream, statuses } of routes) {
     for (const [status, count] of [...statuses].sort(([a], [b]) => a - b)) {
       const statusClass = classNames[Math.floor(status / 100)] ?? 'none'
@@ -132,7 +151,11 @@ function exposeRequests(out: Exposition, totals: Totals): void {
       out.sample('sluice_request_duration_quantile_seconds', labels, value)
     }
   }
-  out.metric('sluice_upstream_duration_seconds', 'histogram', 'From sending a request upstream to the head of the response.')
+  out.metric(
+    'sluice_upstream_duration_seconds',
+    'histogram',
+    'From sending a request upstream to the head of the response.',
+  )
   for (const { route, upstream, upstreamDuration } of routes) {
     if (upstreamDuration.count === 0) continue
     exposeHistogram(out, 'sluice_upstream_duration_seconds', ['route', route, 'upstream', upstream], upstreamDuration)
@@ -152,7 +175,12 @@ function exposeRequests(out: Exposition, totals: Totals): void {
   for (const [plugin, phase, kind, count] of totals.pluginFaults.values()) {
     out.sample('sluice_plugin_faults_total', ['plugin', plugin, 'phase', phase, 'kind', kind], count)
   }
-  out.single('sluice_access_log_dropped_total', 'counter', 'Lines that the access log had no room for.', totals.accessLogDropped)
+  out.single(
+    'sluice_access_log_dropped_total',
+    'counter',
+    'Lines that the access log had no room for.',
+    totals.accessLogDropped,
+  )
 }
 
 function exposeHistogram(out: Exposition, name: string, labels: readonly string[], durations: Durations): void {
@@ -172,7 +200,11 @@ function exposeUpstreams(out: Exposition, totals: Totals): void {
   const connections = [...totals.connections.values()]
   out.metric('sluice_upstream_connections_open', 'gauge', 'Open connections to a target.')
   for (const { upstream, target, open, idle } of connections) {
-    out.sample('sluice_upstream_connections_open', ['upstream', upstream, 'target', target, 'state', 'busy'], open - idle)
+    out.sample(
+      'sluice_upstream_connections_open',
+      ['upstream', upstream, 'target', target, 'state', 'busy'],
+      open - idle,
+    )
     out.sample('sluice_upstream_connections_open', ['upstream', upstream, 'target', target, 'state', 'idle'], idle)
   }
   out.metric('sluice_upstream_connections_total', 'counter', 'Connections opened to a target.')
@@ -183,7 +215,11 @@ function exposeUpstreams(out: Exposition, totals: Totals): void {
   for (const { upstream, target, waiting } of connections) {
     out.sample('sluice_upstream_requests_waiting', ['upstream', upstream, 'target', target], waiting)
   }
-  out.metric('sluice_upstream_requests_total', 'counter', 'Attempts at a target by class of the status; none: it did not answer.')
+  out.metric(
+    'sluice_upstream_requests_total',
+    'counter',
+    'Attempts at a target by class of the status; none: it did not answer.',
+  )
   for (const { upstream, target, classes } of totals.targets.values()) {
     classes.forEach((count, i) => {
       if (count === 0) return
@@ -194,11 +230,19 @@ function exposeUpstreams(out: Exposition, totals: Totals): void {
 }
 
 function exposeProcesses(out: Exposition, totals: Totals): void {
-  out.metric('sluice_event_loop_lag_seconds', 'gauge', 'By how much timers came late since the last look, on the worst worker.')
+  out.metric(
+    'sluice_event_loop_lag_seconds',
+    'gauge',
+    'By how much timers came late since the last look, on the worst worker.',
+  )
   ;['0.5', '0.99', '1'].forEach((quantile, i) => {
     out.sample('sluice_event_loop_lag_seconds', ['quantile', quantile], totals.lag[i] as number)
   })
-  out.metric('sluice_event_loop_utilization_ratio', 'gauge', 'Share of time since the last look in which workers were busy.')
+  out.metric(
+    'sluice_event_loop_utilization_ratio',
+    'gauge',
+    'Share of time since the last look in which workers were busy.',
+  )
   const { utilizations } = totals
   if (utilizations.length > 0) {
     const mean = utilizations.reduce((sum, value) => sum + value, 0) / utilizations.length

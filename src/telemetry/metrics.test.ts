@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, expect, test } from 'vitest'
 import type { WorkerReport } from '../core/messages.ts'
-import { type GatewayFacts, mergeReports, MetricsMerger, WorkerMetrics } from './metrics.ts'
+import { type GatewayFacts, MetricsMerger, mergeReports, WorkerMetrics } from './metrics.ts'
 import { unpackReport } from './report.ts'
 
 const facts: GatewayFacts = {
@@ -107,7 +107,11 @@ function checkHistogram(name: string, samples: readonly Sample[]): void {
   }
 }
 
-function valueOf(samples: readonly Sample[], name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
+function valueOf(
+  samples: readonly Sample[],
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): number | undefined {
   const found = samples.filter(
     (sample) => sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
   )
@@ -142,7 +146,10 @@ describe('mergeReports', () => {
     expect(valueOf(samples, 'sluice_request_duration_seconds_count', users)).toBe(4)
     expect(valueOf(samples, 'sluice_upstream_duration_seconds_count', users)).toBe(3)
     expect(valueOf(samples, 'sluice_upstream_duration_seconds_count', { route: 'health' })).toBeUndefined()
-    const quantile = valueOf(samples, 'sluice_request_duration_quantile_seconds', { ...users, quantile: '0.99' }) as number
+    const quantile = valueOf(samples, 'sluice_request_duration_quantile_seconds', {
+      ...users,
+      quantile: '0.99',
+    }) as number
     expect(Math.abs(quantile - 0.04)).toBeLessThan(0.0004)
   })
 
@@ -201,7 +208,9 @@ describe('mergeReports', () => {
     expect(valueOf(samples, 'sluice_connections_open')).toBe(12)
     expect(valueOf(samples, 'sluice_connections_total')).toBe(20)
     expect(valueOf(samples, 'sluice_access_log_dropped_total')).toBe(4)
-    expect(valueOf(samples, 'sluice_plugin_faults_total', { plugin: 'tenant', phase: 'access', kind: 'timeout' })).toBe(3)
+    expect(valueOf(samples, 'sluice_plugin_faults_total', { plugin: 'tenant', phase: 'access', kind: 'timeout' })).toBe(
+      3,
+    )
     expect(valueOf(samples, 'sluice_event_loop_lag_seconds', { quantile: '0.99' })).toBeGreaterThanOrEqual(0)
     expect(valueOf(samples, 'sluice_process_resident_bytes', { process: 'workers' })).toBeGreaterThan(1e6)
     expect(valueOf(samples, 'sluice_process_cpu_seconds_total', { process: 'primary' })).toBeGreaterThan(0)
@@ -234,7 +243,11 @@ describe('MetricsMerger', () => {
     for (const { metrics } of [a, b]) {
       metrics.routeMetrics('users', 'backend').record(200, 2, 1, 1, 1, 'x')
       metrics.targetMetrics('backend', 't').record(200)
-      metrics.sources = { ...metrics.sources, requestsInFlight: () => 3, upstreamConnections: () => [{ upstream: 'u', target: 't', open: 1, idle: 1, waiting: 0, opened: 5 }] }
+      metrics.sources = {
+        ...metrics.sources,
+        requestsInFlight: () => 3,
+        upstreamConnections: () => [{ upstream: 'u', target: 't', open: 1, idle: 1, waiting: 0, opened: 5 }],
+      }
     }
     merger.take([a.report(), b.report()])
     const before = parse(merger.text(facts))
@@ -258,6 +271,7 @@ describe('MetricsMerger', () => {
     expect(total(merger, 'sluice_requests_total')).toBe(3)
     expect(total(merger, 'sluice_request_duration_seconds_count')).toBe(3)
     expect(total(merger, 'sluice_requests_in_flight')).toBe(0)
+    expect(total(merger, 'sluice_event_loop_utilization_ratio')).toBeUndefined()
   })
 
   test('goes on with the last report of a worker that does not answer', () => {
@@ -279,7 +293,13 @@ describe('MetricsMerger', () => {
     // Both run in this process: the run is told by hand.
     const text = Buffer.from(b.report().metrics).toString('latin1')
     const { run } = unpackReport(b.report().metrics)
-    const other = Buffer.from(text.replace(run, run.replace(/\d$/, (digit) => String((Number(digit) + 1) % 10))), 'latin1')
+    const other = Buffer.from(
+      text.replace(
+        run,
+        run.replace(/\d$/, (digit) => String((Number(digit) + 1) % 10)),
+      ),
+      'latin1',
+    )
     merger.take([{ pid: a.pid, version: 0, metrics: other }])
     expect(total(merger, 'sluice_requests_total')).toBe(1)
   })
@@ -331,7 +351,10 @@ describe('WorkerMetrics', () => {
   test('counts connections on when a reload brings a new client', () => {
     const one = worker()
     let opened = 0
-    one.metrics.sources = { ...one.metrics.sources, upstreamConnections: () => [{ upstream: 'u', target: 't', open: 0, idle: 0, waiting: 0, opened }] }
+    one.metrics.sources = {
+      ...one.metrics.sources,
+      upstreamConnections: () => [{ upstream: 'u', target: 't', open: 0, idle: 0, waiting: 0, opened }],
+    }
     const counted = [3, 5, 1, 2, 0, 4].map((now) => {
       opened = now
       return valueOf(parse(mergeReports([one.report()], facts)), 'sluice_upstream_connections_total')
@@ -342,16 +365,18 @@ describe('WorkerMetrics', () => {
   test('measures how late timers come', async () => {
     const metrics = new WorkerMetrics()
     try {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      metrics.report()
-      // The first interval after a report only starts the measuring.
-      await new Promise((resolve) => setTimeout(resolve, 100))
-      const end = performance.now() + 150
-      while (performance.now() < end);
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      const { lag } = unpackReport(metrics.report())
-      expect(lag[2]).toBeGreaterThan(0.1)
-      expect(lag[0]).toBeLessThanOrEqual(lag[1])
+      let worst = 0
+      // The first interval after a report only starts the measuring: it may take several.
+      for (let tries = 0; worst < 0.1 && tries < 20; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        const end = performance.now() + 150
+        while (performance.now() < end);
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        const { lag } = unpackReport(metrics.report())
+        expect(lag[0]).toBeLessThanOrEqual(lag[1])
+        worst = lag[2]
+      }
+      expect(worst).toBeGreaterThan(0.1)
     } finally {
       metrics.close()
     }

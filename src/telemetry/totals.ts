@@ -14,7 +14,8 @@ export class Durations {
 
   add({ sum, pairs }: DurationReport): void {
     this.sum += sum
-    for (let i = 0; i < pairs.length; i += 2) this.histogram.recordValueWithCount(pairs[i] as number, pairs[i + 1] as number)
+    for (let i = 0; i < pairs.length; i += 2)
+      this.histogram.recordValueWithCount(pairs[i] as number, pairs[i + 1] as number)
   }
 
   get count(): number {
@@ -101,7 +102,11 @@ export class Totals {
       totals.waiting += waiting
     }
     for (const [plugin, phase, kind, count] of report.pluginFaults) {
-      const fault = entry(this.pluginFaults, `${plugin} ${phase} ${kind}`, () => [plugin, phase, kind, 0] as FaultTotals)
+      const fault = entry(
+        this.pluginFaults,
+        `${plugin} ${phase} ${kind}`,
+        () => [plugin, phase, kind, 0] as FaultTotals,
+      )
       fault[3] += count
     }
     this.downstreamOpened += report.downstreamOpened
@@ -130,7 +135,8 @@ export class Totals {
       duration: new Durations(),
       upstreamDuration: new Durations(),
     }))
-    for (let i = 0; i < statuses.length; i += 2) increase(totals.statuses, statuses[i] as number, statuses[i + 1] as number)
+    for (let i = 0; i < statuses.length; i += 2)
+      increase(totals.statuses, statuses[i] as number, statuses[i + 1] as number)
     for (const [reason, count] of failures) increase(totals.failures, reason, count)
     totals.bytesIn += bytesIn
     totals.bytesOut += bytesOut

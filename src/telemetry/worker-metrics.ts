@@ -57,7 +57,14 @@ export class RouteMetrics {
    * Counts a request that is over. `status` 0: none was sent. Durations in milliseconds; `upstreamMs` below 0: no
    * upstream was asked. `failure` is a code of the catalogue or the reason of a cut, `''` if all went well.
    */
-  record(status: number, durationMs: number, upstreamMs: number, bytesIn: number, bytesOut: number, failure: string): void {
+  record(
+    status: number,
+    durationMs: number,
+    upstreamMs: number,
+    bytesIn: number,
+    bytesOut: number,
+    failure: string,
+  ): void {
     const statuses = (this.#statuses ??= new Float64Array(600))
     const index = status < 600 ? status : 0
     statuses[index] = (statuses[index] as number) + 1
@@ -82,7 +89,8 @@ export class RouteMetrics {
       })
     }
     if (gone.#duration !== null) (this.#duration ??= new DurationHistogram()).add(gone.#duration)
-    if (gone.#upstreamDuration !== null) (this.#upstreamDuration ??= new DurationHistogram()).add(gone.#upstreamDuration)
+    if (gone.#upstreamDuration !== null)
+      (this.#upstreamDuration ??= new DurationHistogram()).add(gone.#upstreamDuration)
     for (const [reason, count] of gone.#failures) this.#fail(reason, count)
     this.#bytesIn += gone.#bytesIn
     this.#bytesOut += gone.#bytesOut
@@ -140,7 +148,12 @@ export class WorkerMetrics {
   snapshot = 0
   /** Downstream connections accepted since the start. */
   downstreamOpened = 0
-  sources: Sources = { upstreamConnections: () => [], requestsInFlight: () => 0, downstreamConnections: () => 0, accessLogDropped: () => 0 }
+  sources: Sources = {
+    upstreamConnections: () => [],
+    requestsInFlight: () => 0,
+    downstreamConnections: () => 0,
+    accessLogDropped: () => 0,
+  }
 
   readonly #routes = new Map<string, RouteMetrics>()
   readonly #targets = new Map<string, TargetMetrics>()

@@ -49,7 +49,8 @@ export class AccessLogFiles {
       if (entry.file === used?.file || entry.closing !== null) continue
       entry.closing = setTimeout(() => {
         this.#entries.delete(path)
-        void entry.file.close().then(() => (this.#dropped += entry.file.dropped))
+        this.#dropped += entry.file.dropped
+        void entry.file.close()
       }, grace).unref()
     }
   }

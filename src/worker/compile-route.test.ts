@@ -61,7 +61,7 @@ describe('compileChain', () => {
     const trace: string[] = []
     const traced = (name: string) =>
       plugin(name, {
-        access: () => void trace.push(`${name} access`) as undefined,
+        access: () => void trace.push(`${name} access`),
         response: () => void trace.push(`${name} response`),
         log: () => void trace.push(`${name} log`),
       })
@@ -75,12 +75,16 @@ describe('compileChain', () => {
 
   test('hands create its configuration and what it is given', () => {
     const seen: unknown[] = []
-    const curious = plugin('a', {}, {
-      create(config, deps) {
-        seen.push(config, deps.route.name)
-        return {}
+    const curious = plugin(
+      'a',
+      {},
+      {
+        create(config, deps) {
+          seen.push(config, deps.route.name)
+          return {}
+        },
       },
-    })
+    )
     compileChain([effective(curious, { config: { x: 1 } })], route, services())
     expect(seen).toEqual([{ x: 1 }, 'api'])
   })
@@ -101,11 +105,17 @@ describe('compileChain', () => {
   })
 
   test('says which plugin can not be compiled, and why', () => {
-    const broken = effective(plugin('a', {}, {
-      create() {
-        throw new ConfigFault('must be something else', ['list', 0])
-      },
-    }))
+    const broken = effective(
+      plugin(
+        'a',
+        {},
+        {
+          create() {
+            throw new ConfigFault('must be something else', ['list', 0])
+          },
+        },
+      ),
+    )
     try {
       compileChain([effective(plugin('b', {})), broken], route, services())
       expect.unreachable()
@@ -168,7 +178,7 @@ describe('a step that takes too long', () => {
     const used = services()
     const slow = effective(plugin('a', { access: stuck }, { class: of }), { timeout: 20, on_timeout })
     const trace: string[] = []
-    const next = effective(plugin('b', { access: () => void trace.push('next') as undefined }))
+    const next = effective(plugin('b', { access: () => void trace.push('next') }))
     const verdict = await compileChain([slow, next], route, used).access?.(new RequestContext())
     expect(verdict).toEqual(code === undefined ? undefined : { ...rejections[code], detail: 'a' })
     expect(trace).toEqual(code === undefined ? ['next'] : [])

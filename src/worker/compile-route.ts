@@ -125,6 +125,7 @@ function checkSteps(steps: unknown): asserts steps is Steps {
 }
 
 function headerName(name: unknown): string {
-  if (typeof name !== 'string' || !isToken(name)) throw new TypeError(`injects() named "${String(name)}", which is no header`)
+  if (typeof name !== 'string' || !isToken(name))
+    throw new TypeError(`injects() named "${String(name)}", which is no header`)
   return name.toLowerCase()
 }

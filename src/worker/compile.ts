@@ -42,7 +42,12 @@ export function compileSnapshot(
   accessLog: AccessLog | null,
   previous: Snapshot | null,
 ): Snapshot {
-  const upstreams = createUpstreams(config.upstreams, previous?.upstreams ?? null, services.resolver)
+  const upstreams = createUpstreams(
+    config.upstreams,
+    previous?.upstreams ?? null,
+    services.resolver,
+    (upstream, target) => services.metrics.targetMetrics(upstream, target),
+  )
   const injected = new Set<string>()
   const rules = config.routes.map((route) => {
     const plugins = effectivePlugins(config, route, registry)
@@ -72,7 +77,7 @@ function compileRoute(
 ): Route {
   const facts: RouteFacts = { name: route.name, paramNames: paramNamesOf(route), methods: route.methods }
   const chain = compileChain(plugins, facts, {
-    depsFor: () => ({ route: facts, configDir: config.dir, log: services.log }),
+    depsFor: ({ name }) => ({ route: facts, configDir: config.dir, log: namedLog(services.log, name, route.name) }),
     limits: services.timeLimits,
     report: (plugin, phase, kind, error) => services.faults.report(route.name, plugin, phase, kind, error),
   })
@@ -81,12 +86,21 @@ function compileRoute(
     name: route.name,
     access: chain.access,
     response: chain.response,
-    log: joinLogs(chain.log, lineWriter(accessLog, route.access_log?.sample ?? 0)),
+    log: joinLogs(chain.log, lineWriter(accessLog, route.access_log)),
     upstream: route.upstream === null ? null : (upstreams.get(route.upstream) ?? null),
     preserveHost: route.preserve_host,
     timeouts: bounded(route.timeouts),
     bodySize: route.body_size ?? config.limits.body_size,
     metrics: services.metrics.routeMetrics(route.name, route.upstream ?? ''),
+  }
+}
+
+/** Lines of a plugin say who speaks. */
+function namedLog(log: PluginLog, plugin: string, route: string): PluginLog {
+  return {
+    info: (message, fields) => log.info(message, { plugin, route, ...fields }),
+    warn: (message, fields) => log.warn(message, { plugin, route, ...fields }),
+    error: (message, fields) => log.error(message, { plugin, route, ...fields }),
   }
 }
 
@@ -96,7 +110,7 @@ function unroutedRoute(config: Config, services: Services, accessLog: AccessLog 
     name: '',
     access: null,
     response: null,
-    log: lineWriter(accessLog, config.access_log?.sample ?? 0),
+    log: lineWriter(accessLog, config.access_log),
     upstream: null,
     preserveHost: false,
     timeouts: bounded(config.timeouts),
@@ -107,8 +121,11 @@ function unroutedRoute(config: Config, services: Services, accessLog: AccessLog 
 
 type LogStep = ((ctx: LogContext) => void) | null
 
-function lineWriter(accessLog: AccessLog | null, sample: number): LogStep {
-  return accessLog === null || sample === 0 ? null : (ctx) => accessLog.line(ctx, sample)
+/** Also with a sample of 0: what failed is logged all the same. */
+function lineWriter(accessLog: AccessLog | null, settings: { readonly sample: number } | null): LogStep {
+  if (accessLog === null || settings === null) return null
+  const { sample } = settings
+  return (ctx) => accessLog.line(ctx, sample)
 }
 
 function joinLogs(first: LogStep, second: LogStep): LogStep {

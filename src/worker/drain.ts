@@ -5,7 +5,12 @@ import type { Log } from '../telemetry/logger.ts'
  * Accepts no more, lets what is in flight end, writes out the logs. Resolves when the process may exit: after
  * `timeout` milliseconds at the latest, whatever is left then is cut.
  */
-export async function drain(gateway: Gateway, timeout: number, closeLogs: () => Promise<void> | void, log: Log): Promise<void> {
+export async function drain(
+  gateway: Gateway,
+  timeout: number,
+  closeLogs: () => Promise<void> | void,
+  log: Log,
+): Promise<void> {
   const inFlight = gateway.inFlight
   log.debug({ in_flight: inFlight, timeout_ms: timeout }, 'draining')
   await gateway.drain(timeout)

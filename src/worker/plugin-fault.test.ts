@@ -22,7 +22,7 @@ test('counts every fault and logs the first of each sort', () => {
     { plugin: 'a', phase: 'access', route: 'api', error: expect.stringContaining('Error: broken') },
   ])
   expect(lines[1]).toEqual(['a plugin exceeded its time limit', { plugin: 'a', phase: 'access', route: 'api' }])
-  expect(lines[2]?.[1]).toMatchObject({ plugin: 'b', route: 'other', error: 'text' })
+  expect(lines[2]?.[1]).toMatchObject({ plugin: 'b', route: 'other', error: "'text'" })
 })
 
 test('says after a while how often a fault came again', () => {

@@ -1,5 +1,6 @@
-import type { FaultKind, PhaseName } from '../proxy/chain.ts'
+import { inspect } from 'node:util'
 import type { PluginLog } from '../core/plugin.ts'
+import type { FaultKind, PhaseName } from '../proxy/chain.ts'
 
 /** Milliseconds between two lines about the same fault of the same plugin. */
 const quiet = 10_000
@@ -51,7 +52,7 @@ export class PluginFaults {
       plugin,
       phase,
       route,
-      ...(error === null ? {} : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      ...(error === null ? {} : { error: error instanceof Error ? (error.stack ?? error.message) : inspect(error) }),
       ...(tally !== undefined && tally.unlogged > 0 ? { repeated: tally.unlogged } : {}),
     })
   }

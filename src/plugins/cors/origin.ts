@@ -5,7 +5,8 @@ export function originFault(text: string): string | null {
   if (text === '*') return null
   if (text.startsWith('~')) return patternFault(text)
   if (serialised(text) !== null) return null
-  if (text.includes('*')) return 'must be an origin such as https://app.example.com; write a pattern as "~" and a regular expression'
+  if (text.includes('*'))
+    return 'must be an origin such as https://app.example.com; write a pattern as "~" and a regular expression'
   return 'must be an origin such as https://app.example.com, without path, "*", or "~" and a regular expression'
 }
 

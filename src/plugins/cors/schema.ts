@@ -21,7 +21,12 @@ export const schema = z
           'the whole origin must match.',
       ),
     methods: z
-      .array(z.string().refine(isToken, 'must be a method').transform((method) => method.toUpperCase()))
+      .array(
+        z
+          .string()
+          .refine(isToken, 'must be a method')
+          .transform((method) => method.toUpperCase()),
+      )
       .min(1)
       .default(['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'])
       .describe('Methods that preflights are told.'),

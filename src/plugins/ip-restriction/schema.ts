@@ -5,7 +5,10 @@ const block = z.string().refine(isAddressBlock, 'must be an IP address or a bloc
 
 export const schema = z
   .strictObject({
-    allow: z.array(block).default([]).describe('Addresses and blocks that may come in; empty: all that are not denied.'),
+    allow: z
+      .array(block)
+      .default([])
+      .describe('Addresses and blocks that may come in; empty: all that are not denied.'),
     deny: z.array(block).default([]).describe('Addresses and blocks that may not, whatever `allow` says.'),
     status: z.int().min(400).max(599).default(403).describe('Status of the refusal.'),
     message: z.string().min(1).optional().describe('What the refusal says in place of the usual sentence.'),

@@ -24,7 +24,10 @@ test.each([
 
 test('the smallest limit stays', () => {
   const steps = compile(requestSizeLimiting, { allowed_payload_size: '10kb' })
-  const [smaller, larger] = [request({ bodyLength: -1, bodyLimit: 100 }), request({ bodyLength: -1, bodyLimit: 100_000 })]
+  const [smaller, larger] = [
+    request({ bodyLength: -1, bodyLimit: 100 }),
+    request({ bodyLength: -1, bodyLimit: 100_000 }),
+  ]
   access(steps, smaller)
   access(steps, larger)
   expect([smaller.bodyLimit, larger.bodyLimit]).toEqual([100, 10_240])
@@ -44,6 +47,7 @@ test.each([
   ['application/json', [], false],
   ['application/json', ['content-type', ''], false],
   ['application/json', ['content-type', 'application/json', 'content-type', 'text/xml'], false],
+  ['application/json', ['content-type', 'text/xml', 'content-type', 'application/json'], false],
   ['image/*', ['content-type', 'image/png'], true],
   ['image/*', ['content-type', 'image/'], false],
   ['image/*', ['content-type', 'ximage/png'], false],

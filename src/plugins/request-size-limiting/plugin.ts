@@ -1,5 +1,5 @@
-import type { HeaderList } from '../../core/headers.ts'
 import { rejections } from '../../core/errors.ts'
+import type { HeaderList } from '../../core/headers.ts'
 import { definePlugin } from '../../core/plugin.ts'
 import { type Config, payloadSize, schema } from './schema.ts'
 
@@ -57,5 +57,5 @@ function compileTypes(types: readonly string[]): (headers: Readonly<HeaderList>)
 
 function pattern(range: string): RegExp {
   const source = range.split('*').map((part) => part.replace(/[.+^$]/g, '\\$&'))
-  return new RegExp(`^${source.join("[\\w!#$&^.+-]+")}$`)
+  return new RegExp(`^${source.join('[\\w!#$&^.+-]+')}$`)
 }

@@ -6,7 +6,10 @@ const bytesPer = { bytes: 1, kilobytes: 1024, megabytes: 1024 ** 2 } as const
 
 const mediaRange = z
   .string()
-  .regex(/^[\w!#$&^.+*-]+\/[\w!#$&^.+*-]+$/, 'must be a media type such as application/json, image/* or application/*+json')
+  .regex(
+    /^[\w!#$&^.+*-]+\/[\w!#$&^.+*-]+$/,
+    'must be a media type such as application/json, image/* or application/*+json',
+  )
   .transform((type) => type.toLowerCase())
 
 export const schema = z
@@ -29,13 +32,17 @@ export const schema = z
       .describe('Content types that a body may have (415): `application/json`, `image/*`. Empty: all.'),
   })
   .superRefine((config, context) => {
-    if (!(payloadSize(config) >= 1)) context.addIssue({ code: 'custom', path: ['allowed_payload_size'], message: sizeWords })
+    if (!(payloadSize(config) >= 1))
+      context.addIssue({ code: 'custom', path: ['allowed_payload_size'], message: sizeWords })
   })
 
 export type Config = z.output<typeof schema>
 
 /** Bytes; `NaN` when it is no size. */
-export function payloadSize({ allowed_payload_size: size, size_unit }: Pick<Config, 'allowed_payload_size' | 'size_unit'>): number {
+export function payloadSize({
+  allowed_payload_size: size,
+  size_unit,
+}: Pick<Config, 'allowed_payload_size' | 'size_unit'>): number {
   if (typeof size === 'number') return Math.floor(size * bytesPer[size_unit])
   // Text of digits alone would be bytes elsewhere and megabytes here: nobody could tell.
   return /\d$/.test(size) ? Number.NaN : (parseSize(size) ?? Number.NaN)

@@ -2,7 +2,13 @@ import { z } from 'zod'
 import { hopByHopHeaders, isToken } from '../../core/headers.ts'
 import { headerValue } from '../fields.ts'
 
-const ownFields: ReadonlySet<string> = new Set([...hopByHopHeaders, 'content-length', 'content-type', 'date', 'x-request-id'])
+const ownFields: ReadonlySet<string> = new Set([
+  ...hopByHopHeaders,
+  'content-length',
+  'content-type',
+  'date',
+  'x-request-id',
+])
 
 const headerName = z.string().superRefine((name, context) => {
   if (!isToken(name)) context.addIssue('must be the name of a header field')

@@ -1,6 +1,6 @@
 import type { AccessContext } from '../../core/context.ts'
-import { compileTemplate, type Part, parseTemplate } from './template.ts'
 import { wellFormed } from './query.ts'
+import { compileTemplate, type Part, parseTemplate } from './template.ts'
 
 /** A path that is written: `null` when it can't be. */
 export type PathWriter = (ctx: AccessContext) => string | null
@@ -42,7 +42,10 @@ function groupsOf(regex: string): { count: number; names: ReadonlySet<string> } 
 const reference = /\$(?:(\$)|(&)|([1-9]\d?)|<([^>]*)>)/g
 
 /** What is wrong with a rewrite, and in which of its two halves; or `null`. */
-export function rewriteFault(regex: string, replacement: string): { key: 'regex' | 'replacement'; message: string } | null {
+export function rewriteFault(
+  regex: string,
+  replacement: string,
+): { key: 'regex' | 'replacement'; message: string } | null {
   let groups: ReturnType<typeof groupsOf>
   try {
     groups = groupsOf(regex)
@@ -55,7 +58,8 @@ export function rewriteFault(regex: string, replacement: string): { key: 'regex'
     if (typeof part !== 'string') continue
     for (const [text, , , number, name] of part.matchAll(reference)) {
       const isKnown = name === undefined ? Number(number ?? 0) <= groups.count : groups.names.has(name)
-      if (!isKnown) return { key: 'replacement', message: `must use groups that the regular expression has, not "${text}"` }
+      if (!isKnown)
+        return { key: 'replacement', message: `must use groups that the regular expression has, not "${text}"` }
     }
     const message = pathTextFault(part.replace(reference, ''))
     if (message !== null) return { key: 'replacement', message }

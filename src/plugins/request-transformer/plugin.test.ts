@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { access, compile, faults, lines, request } from '../../../test/support/plugin.ts'
-import { RequestContext } from '../../core/context.ts'
+import type { RequestContext } from '../../core/context.ts'
 import type { Rejection } from '../../core/errors.ts'
 import { ConfigFault } from '../../core/plugin.ts'
 import { requestTransformer } from './plugin.ts'
@@ -87,7 +87,17 @@ describe('templates', () => {
     requestId: 'req-1',
     query: 'q=a%20b&q=c',
     consumer: { id: 'c1', name: 'Ann', tier: null, groups: [] },
-    claims: { sub: 'u1', n: 7, ok: true, roles: ['a', 'b'], realm: { role: 'r' }, 'a.b': 'dotted', a: { b: 'deep' }, o: {}, nil: null },
+    claims: {
+      sub: 'u1',
+      n: 7,
+      ok: true,
+      roles: ['a', 'b'],
+      realm: { role: 'r' },
+      'a.b': 'dotted',
+      a: { b: 'deep' },
+      o: {},
+      nil: null,
+    },
   }
   const fill = (template: string, more: Partial<RequestContext> = {}) =>
     headers({ set: { headers: [`X:${template}`] } }, ['h', '1', 'h', '2'], { ...fields, ...more }).slice(2)
@@ -118,18 +128,24 @@ describe('templates', () => {
     expect(fill('{uuid}')).not.toEqual([one])
   })
 
-  test.each(['{claim.none}', '{claim.o}', '{claim.nil}', '{claim.roles.0x}', '{claim.constructor}', '{header.none}', '{query.none}', '{consumer.tier}'])(
-    '%s is missing: nothing is written, and nothing of the client stays in its place',
-    (template) => {
-      expect(fill(template)).toEqual([])
-      const sent = ['x', 'forged']
-      expect(headers({ set: { headers: [`X:${template}`] } }, sent, fields)).toEqual([])
-      expect(headers({ replace: { headers: [`X:${template}`] } }, sent, fields)).toEqual([])
-      expect(headers({ add: { headers: [`Y:${template}`] } }, sent, fields)).toEqual(['x: forged'])
-      expect(headers({ append: { headers: [`X:a${template}`] } }, sent, fields)).toEqual(['x: forged'])
-      expect(query({ append: { querystring: [`y:${template}`] } }, 'x=1', fields)).toBe('x=1')
-    },
-  )
+  test.each([
+    '{claim.none}',
+    '{claim.o}',
+    '{claim.nil}',
+    '{claim.roles.0x}',
+    '{claim.constructor}',
+    '{header.none}',
+    '{query.none}',
+    '{consumer.tier}',
+  ])('%s is missing: nothing is written, and nothing of the client stays in its place', (template) => {
+    expect(fill(template)).toEqual([])
+    const sent = ['x', 'forged']
+    expect(headers({ set: { headers: [`X:${template}`] } }, sent, fields)).toEqual([])
+    expect(headers({ replace: { headers: [`X:${template}`] } }, sent, fields)).toEqual([])
+    expect(headers({ add: { headers: [`Y:${template}`] } }, sent, fields)).toEqual(['x: forged'])
+    expect(headers({ append: { headers: [`X:a${template}`] } }, sent, fields)).toEqual(['x: forged'])
+    expect(query({ append: { querystring: [`y:${template}`] } }, 'x=1', fields)).toBe('x=1')
+  })
 
   test.each(['a\r\nx-admin: 1', 'a\nb', 'a\0', '\u007f'])('never write %j into a header', (value) => {
     expect(fill('{claim.sub}', { claims: { sub: value } })).toEqual([])
@@ -190,7 +206,9 @@ describe('path', () => {
     ['ü', '/x/%C3%BC', ''],
   ])('keeps the value %j within its segment', (value, expected, refused) => {
     const ctx = request({ ...routed, claims: { v: value } })
-    const verdict = access(compile(requestTransformer, { replace: { path: '/x/{claim.v}' } }, route), ctx) as Rejection | undefined
+    const verdict = access(compile(requestTransformer, { replace: { path: '/x/{claim.v}' } }, route), ctx) as
+      | Rejection
+      | undefined
     expect(verdict?.code ?? '').toBe(refused)
     expect(ctx.upstreamPath).toBe(refused === '' ? expected : null)
   })
@@ -213,7 +231,9 @@ describe('what it tells the gateway', () => {
   test('facts that its templates need', () => {
     expect(requestTransformer.requires?.(config({ set: { headers: ['A:{claim.x}'] } }))).toEqual(['claims'])
     expect(requestTransformer.requires?.(config({ replace: { path: '/{consumer.id}' } }))).toEqual(['consumer'])
-    expect(requestTransformer.requires?.(config({ path: { regex: 'a', replacement: '{claim.x}' } }))).toEqual(['claims'])
+    expect(requestTransformer.requires?.(config({ path: { regex: 'a', replacement: '{claim.x}' } }))).toEqual([
+      'claims',
+    ])
     expect(requestTransformer.requires?.(config({ append: { querystring: ['a:{uuid}'] } }))).toEqual([])
   })
 

@@ -101,10 +101,10 @@ function compileValues(templates: readonly ReturnType<typeof compileTemplate>[])
     return () => constants
   }
   return (ctx) => {
-    const values = new Array<string | null>(templates.length)
+    const values: (string | null)[] = []
     for (let i = 0; i < templates.length; i++) {
       const template = templates[i] as (typeof templates)[number]
-      values[i] = typeof template === 'string' ? template : template(ctx)
+      values.push(typeof template === 'string' ? template : template(ctx))
     }
     return values
   }
@@ -154,8 +154,14 @@ function compileQuery(config: Config): ((ctx: AccessContext) => string) | null {
   return (ctx) => editQuery(ctx.query, edits, values(ctx))
 }
 
-const missingValue = reject('bad_path', { close: false, detail: 'request-transformer: a value for the path is missing' })
-const unsafeValue = reject('ambiguous_path', { close: false, detail: 'request-transformer: a value does not fit the path' })
+const missingValue = reject('bad_path', {
+  close: false,
+  detail: 'request-transformer: a value for the path is missing',
+})
+const unsafeValue = reject('ambiguous_path', {
+  close: false,
+  detail: 'request-transformer: a value does not fit the path',
+})
 
 function compilePathChange({ path: rewrite, replace }: Config): ((ctx: AccessContext) => Rejection | undefined) | null {
   const template = replace.path ?? replace.uri

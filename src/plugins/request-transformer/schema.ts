@@ -50,7 +50,8 @@ function renamedHeaderFault(name: string, to: string): string | null {
   if (fault !== null) return fault
   if (!isToken(to)) return 'must end with the name of a header field'
   if (ownFields.has(to.toLowerCase())) return `must not touch "${to}": the gateway sets that itself`
-  if (identityHeaders.includes(to.toLowerCase())) return `must not make "${to}" of what a client sends: services trust that header`
+  if (identityHeaders.includes(to.toLowerCase()))
+    return `must not make "${to}" of what a client sends: services trust that header`
   return null
 }
 
@@ -135,7 +136,9 @@ export const schema = z
         regex: z.string().min(1).describe('Regular expression that is looked for in the path.'),
         replacement: z
           .string()
-          .describe('What its first find becomes; `$1` and `$<name>` stand for its groups. `strip_path` does not apply then.'),
+          .describe(
+            'What its first find becomes; `$1` and `$<name>` stand for its groups. `strip_path` does not apply then.',
+          ),
       })
       .superRefine(({ regex, replacement }, context) => {
         const fault = rewriteFault(regex, replacement)

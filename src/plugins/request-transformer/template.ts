@@ -61,7 +61,11 @@ export function parseTemplate(text: string): { parts: Part[]; fault: null } | { 
       i++
     } else {
       const end = character === '{' ? text.indexOf('}', i) : -1
-      if (end === -1) return { parts: null, fault: `must have a pair of braces around each placeholder; write a brace itself as "${character}${character}"` }
+      if (end === -1)
+        return {
+          parts: null,
+          fault: `must have a pair of braces around each placeholder; write a brace itself as "${character}${character}"`,
+        }
       const placeholder = placeholderOf(text.slice(i + 1, end))
       if (typeof placeholder === 'string') return { parts: null, fault: placeholder }
       if (literal !== '') parts.push(literal)
@@ -79,7 +83,8 @@ function placeholderOf(text: string): Placeholder | string {
   const source = dot === -1 ? text : text.slice(0, dot)
   const name = dot === -1 ? '' : text.slice(dot + 1)
   if (dot === -1 ? Object.hasOwn(bare, source) : Object.hasOwn(named, source) && name !== '') {
-    if (source === 'consumer' && !['id', 'name', 'tier'].includes(name)) return 'must use consumer.id, consumer.name or consumer.tier'
+    if (source === 'consumer' && !['id', 'name', 'tier'].includes(name))
+      return 'must use consumer.id, consumer.name or consumer.tier'
     if (source === 'header' && !isToken(name)) return 'must name a header field after "header."'
     return { source, name }
   }
@@ -121,7 +126,11 @@ function reader({ source, name }: Placeholder, value: (text: string, source: str
  * A claim as text: `claim.a.b` is the claim `a.b`, or `b` in the claim `a`. Lists are joined by commas; what has no
  * plain text (an object, a list of lists) is missing.
  */
-function claimText(claims: Readonly<Record<string, unknown>> | null, name: string, keys: readonly string[]): string | null {
+function claimText(
+  claims: Readonly<Record<string, unknown>> | null,
+  name: string,
+  keys: readonly string[],
+): string | null {
   if (claims === null) return null
   if (Object.hasOwn(claims, name)) return scalarText(claims[name])
   let value: unknown = claims

@@ -22,9 +22,11 @@ const removed = z.string().superRefine((name, context) => {
   if (fault !== null) context.addIssue(fault)
 })
 
-const statusRange = z.string().regex(/^[1-5]\d\d(-[1-5]\d\d)?$/, 'must be a status such as "404" or a range such as "500-599"')
+const statusRange = z
+  .string()
+  .regex(/^[1-5]\d\d(-[1-5]\d\d)?$/, 'must be a status such as "404" or a range such as "500-599"')
 
-const headers = (entry: typeof header | typeof removed, what: string) =>
+const headers = (entry: typeof header, what: string) =>
   z.strictObject({ headers: z.array(entry).default([]).describe(what) }).prefault({})
 
 export const schema = z.strictObject({

@@ -30,7 +30,10 @@ test('sets safe fields by default', () => {
 })
 
 test('demands HTTPS only over HTTPS', () => {
-  expect(secure({}, [], 'https')).toEqual([...defaults, 'strict-transport-security: max-age=31536000; includeSubDomains'])
+  expect(secure({}, [], 'https')).toEqual([
+    ...defaults,
+    'strict-transport-security: max-age=31536000; includeSubDomains',
+  ])
   expect(secure({ ...nothing, hsts: { max_age: '730d', preload: true } }, [], 'https')).toEqual([
     'strict-transport-security: max-age=63072000; includeSubDomains; preload',
   ])
@@ -42,7 +45,11 @@ test('demands HTTPS only over HTTPS', () => {
 test('sets what is configured, and nothing else', () => {
   expect(secure(nothing, ['a', 'b'], 'https')).toEqual(['a: b'])
   const config = { ...nothing, frame_options: 'SAMEORIGIN', permissions_policy: 'camera=()', referrer_policy: 'origin' }
-  expect(secure(config)).toEqual(['x-frame-options: SAMEORIGIN', 'referrer-policy: origin', 'permissions-policy: camera=()'])
+  expect(secure(config)).toEqual([
+    'x-frame-options: SAMEORIGIN',
+    'referrer-policy: origin',
+    'permissions-policy: camera=()',
+  ])
 })
 
 test('hides what the upstream runs on', () => {
@@ -52,7 +59,7 @@ test('hides what the upstream runs on', () => {
   expect(secure({ ...nothing, hide_server: false }, upstream)).toEqual(lines(upstream))
 })
 
-test("keeps what the upstream set itself, unless told to override it", () => {
+test('keeps what the upstream set itself, unless told to override it', () => {
   const upstream = ['x-frame-options', 'SAMEORIGIN', 'x-frame-options', 'ALLOWALL']
   const config = { ...nothing, frame_options: 'DENY' }
   expect(secure(config, upstream)).toEqual(lines(upstream))

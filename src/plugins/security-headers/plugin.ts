@@ -1,4 +1,4 @@
-import { hasHeader, type HeaderList, removeHeader, setHeader } from '../../core/headers.ts'
+import { type HeaderList, hasHeader, removeHeader, setHeader } from '../../core/headers.ts'
 import { definePlugin } from '../../core/plugin.ts'
 import { type Config, schema } from './schema.ts'
 

@@ -53,7 +53,10 @@ export const schema = z.strictObject({
     .union([off, headerValue.min(1)])
     .default("frame-ancestors 'none'")
     .describe('`Content-Security-Policy`, or `false`. The default fits APIs and leaves pages their scripts.'),
-  permissions_policy: z.union([off, headerValue.min(1)]).default(false).describe('`Permissions-Policy`, or `false`.'),
+  permissions_policy: z
+    .union([off, headerValue.min(1)])
+    .default(false)
+    .describe('`Permissions-Policy`, or `false`.'),
   cross_origin_opener_policy: z
     .union([off, z.enum(openerPolicies)])
     .default('same-origin')

@@ -86,7 +86,7 @@ test('speaks HTTP/2 where the target offers it, else HTTP/1.1', async () => {
   const certificate = await certificateFor(['service.test'])
   const tls = { serverName: 'service.test', verify: false, ca: null, cert: null, key: null }
   const server = createSecureServer({ ...certificate, allowHTTP1: true }, (req, res) => res.end(req.httpVersion))
-  const port = await listen(server as unknown as TcpServer)
+  const port = await listen(server)
   expect((await fetchWith(clientFor(port, { tls }))).body).toBe('2.0')
   expect((await fetchWith(clientFor(port, { tls, http2: false }))).body).toBe('1.1')
 })

@@ -124,7 +124,7 @@ describe('resolve', () => {
 
   test('remembers a failure briefly', async () => {
     const answers = new Answers()
-    const resolver = createResolver({ refresh: 60_000, lookup: answers.lookup })
+    const resolver = createResolver({ refresh: 1, lookup: answers.lookup })
     const first = expect(resolver.resolve('a')).rejects.toMatchObject({ code: 'ENOTFOUND' })
     await answers.fail('ENOTFOUND')
     await first
@@ -137,6 +137,14 @@ describe('resolve', () => {
     const later = Promise.resolve(resolver.resolve('a'))
     await answers.give('10.0.0.1')
     expect(await later).toEqual(['10.0.0.1'])
+
+    // Once there are addresses, no failure takes them away.
+    await until(() => {
+      void Promise.resolve(resolver.resolve('a')).catch(() => {})
+      return answers.asked.length === 3
+    })
+    await answers.fail('ENOTFOUND')
+    expect(resolver.resolve('a')).toEqual(['10.0.0.1'])
   })
 
   test('takes an empty answer for a failure', async () => {

@@ -29,8 +29,9 @@ export class SendBuffer {
   head(request: OutgoingRequest): boolean {
     const { method, target, headers, bodyLength } = request
     if (target.includes(' ')) return false
-    let text = `${method} ${target} HTTP/1.1\r\nhost: ${request.host}`
-    for (let i = 0; i < headers.length; i += 2) text += `\r\n${headers[i]}: ${headers[i + 1]}`
+    // `+` on strings, for a template calls ToString on each part first (bench/micro/header-block.bench.ts).
+    let text = method + ' ' + target + ' HTTP/1.1\r\nhost: ' + request.host
+    for (let i = 0; i < headers.length; i += 2) text += '\r\n' + headers[i] + ': ' + headers[i + 1]
     // A pair of bytes ends the request line, the host, each field (two items of the list) and the head.
     let breaks = headers.length + 6
     if (bodyLength > 0) {

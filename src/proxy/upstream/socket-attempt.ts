@@ -40,13 +40,14 @@ export class SocketAttempt implements Attempt, Linked<SocketAttempt> {
   blocked = false
   /** Body bytes still to come; -1 unknown. 0: the request is complete. */
   uploadLeft: number
+  /** `end` was called: nobody waits for `onDrain` any more. */
+  ended = false
   /** Body bytes that came before there was a connection. */
   kept: Buffer[] | null = null
   /** When waiting for a connection ends, as of `performance.now()`; 0 while nobody has looked at the clock. */
   deadline = 0
   previous: SocketAttempt | null = null
   next: SocketAttempt | null = null
-  queued = false
   private readonly room: WaitingRoom
 
   constructor(request: OutgoingRequest, sink: ResponseSink, fresh: boolean, room: WaitingRoom) {
@@ -75,6 +76,7 @@ export class SocketAttempt implements Attempt, Linked<SocketAttempt> {
   }
 
   end(): void {
+    this.ended = true
     if (this.over || this.uploadLeft === 0) return
     if (this.uploadLeft > 0) return this.refuse('request body shorter than announced')
     this.uploadLeft = 0

@@ -1,9 +1,9 @@
 import type { Attempt, ClientSettings, ClientStats, OutgoingRequest, ResponseSink, UpstreamClient } from './client.ts'
-import { Connection, type ConnectionPool } from './socket-connection.ts'
 import { HeadCache } from './head-cache.ts'
 import type { Resolver } from './resolver.ts'
 import { SocketAttempt, type WaitingRoom } from './socket-attempt.ts'
-import { sweep, type Swept } from './sweep.ts'
+import { Connection, type ConnectionPool } from './socket-connection.ts'
+import { type Swept, sweep } from './sweep.ts'
 import { WaitingQueue } from './waiting-queue.ts'
 
 /** HTTP/1.1 to one `http:` target over keep-alive connections of our own. Nothing is connected yet. */

@@ -87,7 +87,7 @@ export class Connection implements Carrier, Dialer {
     this.parser.begin(method === 'HEAD')
     if (attempt.paused) this.pause()
     if (attempt.request.bodyLength === 0) this.sendHead(attempt)
-    else if (attempt.kept !== null || attempt.uploadLeft === 0) this.sendKept(attempt)
+    else if (attempt.kept !== null || attempt.ended) this.sendKept(attempt)
     else sendSoon(attempt)
   }
 
@@ -157,18 +157,15 @@ export class Connection implements Carrier, Dialer {
     attempt.kept = null
     if (kept !== null) this.sendBody(attempt, kept.length === 1 ? (kept[0] as Buffer) : Buffer.concat(kept))
     if (attempt.over) return
-    if (attempt.uploadLeft !== 0) {
-      if (!attempt.blocked) sink.onDrain()
-    } else if (attempt.request.bodyLength === -1) {
-      this.sendEnd(attempt)
-    }
+    if (attempt.ended && attempt.request.bodyLength === -1) this.sendEnd(attempt)
+    if (!attempt.ended && !attempt.blocked) sink.onDrain()
   }
 
   private drained(): void {
     const { attempt } = this
     if (attempt === null || !attempt.blocked) return
     attempt.blocked = false
-    if (attempt.uploadLeft !== 0) attempt.sink.onDrain()
+    if (!attempt.ended) attempt.sink.onDrain()
   }
 
   /** `size` bytes are in the buffer. False stops reading. */
@@ -221,8 +218,7 @@ export class Connection implements Carrier, Dialer {
 
     if (complete) this.finish(attempt, head, parser.position === size)
     // An error and a close: the upstream doesn't want the rest (RFC 9112 §9.5).
-    else if (!head.keepAlive && head.status >= 400 && attempt.uploadLeft !== 0 && !attempt.over)
-      this.stopUpload(attempt)
+    else if (!head.keepAlive && head.status >= 400 && attempt.uploadLeft !== 0 && !attempt.over) this.stopUpload()
   }
 
   /** `clean`: not a byte came behind the response. */
@@ -235,11 +231,9 @@ export class Connection implements Carrier, Dialer {
     this.pool.released(this)
   }
 
-  private stopUpload(attempt: SocketAttempt): void {
+  private stopUpload(): void {
     this.unwanted = true
-    if (!attempt.blocked) return
-    attempt.blocked = false
-    attempt.sink.onDrain()
+    this.drained()
   }
 
   /** The upstream closed (`error` null) or broke the connection. */

@@ -53,7 +53,7 @@ function settingsOf(change: Partial<UpstreamSettings> = {}): UpstreamSettings {
 }
 
 function create(settings: UpstreamSettings[], previous: Map<string, Upstream> | null = null): Map<string, Upstream> {
-  const upstreams = createUpstreams(settings, previous, resolver)
+  const upstreams = createUpstreams(settings, previous, resolver, () => ({ record: () => {} }))
   made.push(upstreams)
   return upstreams
 }

@@ -32,6 +32,12 @@ export interface UpstreamSettings {
   readonly max_head_size: number
 }
 
+/** Counts what became of the attempts at a target. */
+export interface AttemptMetrics {
+  /** `status` is that of the answer; 0: there was none. */
+  record(status: number): void
+}
+
 /** One address of an upstream with the connections to it. */
 export interface Target {
   /** `host:port` as configured, for the log. */
@@ -40,6 +46,7 @@ export interface Target {
   readonly port: number
   readonly weight: number
   readonly client: UpstreamClient
+  readonly metrics: AttemptMetrics
   /** Value of the Host field when the client's own is not preserved: without the protocol's default port. */
   readonly hostField: string
   /** What the client was made from; equal text, same client. */
@@ -95,10 +102,13 @@ export function createUpstreams(
   settings: readonly UpstreamSettings[],
   previous: Upstreams | null,
   resolver: Resolver,
+  metricsOf: (upstream: string, target: string) => AttemptMetrics,
 ): Map<string, Upstream> {
   const made: UpstreamClient[] = []
   try {
-    return new Map(settings.map((one) => [one.name, createUpstream(one, previous ?? noUpstreams, resolver, made)]))
+    return new Map(
+      settings.map((one) => [one.name, createUpstream(one, previous ?? noUpstreams, resolver, metricsOf, made)]),
+    )
   } catch (err) {
     for (const client of made) client.close()
     throw err
@@ -122,6 +132,7 @@ function createUpstream(
   settings: UpstreamSettings,
   previous: Upstreams,
   resolver: Resolver,
+  metricsOf: (upstream: string, target: string) => AttemptMetrics,
   made: UpstreamClient[],
 ): Upstream {
   const before = previous.get(settings.name)
@@ -136,7 +147,9 @@ function createUpstream(
       clients.set(key, client)
       made.push(client)
     }
-    return { address: target, host, port, weight, client, hostField: hostFieldOf(settings.protocol, host, port), key }
+    const metrics = metricsOf(settings.name, target)
+    const hostField = hostFieldOf(settings.protocol, host, port)
+    return { address: target, host, port, weight, client, metrics, hostField, key }
   })
   return before !== undefined && isSame(before, settings, targets)
     ? before

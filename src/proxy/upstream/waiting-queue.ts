@@ -2,7 +2,6 @@
 export interface Linked<T> {
   previous: T | null
   next: T | null
-  queued: boolean
 }
 
 /** First come, first served; anybody may leave at once. Links are in the items: nothing is allocated or searched. */
@@ -13,7 +12,6 @@ export class WaitingQueue<T extends Linked<T>> {
 
   push(item: T): void {
     item.previous = this.last
-    item.queued = true
     if (this.last === null) this.first = item
     else this.last.next = item
     this.last = item
@@ -26,15 +24,14 @@ export class WaitingQueue<T extends Linked<T>> {
     return item
   }
 
+  /** Takes out an item that is in the queue. */
   remove(item: T): void {
-    if (!item.queued) return
     if (item.previous === null) this.first = item.next
     else item.previous.next = item.next
     if (item.next === null) this.last = item.previous
     else item.next.previous = item.previous
     item.previous = null
     item.next = null
-    item.queued = false
     this.length--
   }
 }

@@ -1,0 +1,72 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createFolder, loadCore, startProcess } from './processes.ts'
+
+/** What sends the requests. autocannon is the generator of record; wrk needs less of the core that it shares. */
+export type Generator = 'autocannon' | 'wrk'
+
+export interface LoadJob {
+  readonly port: number
+  readonly connections: number
+  readonly seconds: number
+  /** Asked for in turns. */
+  readonly paths: readonly string[]
+}
+
+export interface LoadResult {
+  readonly requests: number
+  readonly perSecond: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+  /** Answers other than 2xx, errors, time-outs. */
+  readonly failed: number
+}
+
+/** Runs one measurement on the load core. Throws when the generator fails. */
+export async function measure(generator: Generator, job: LoadJob): Promise<LoadResult> {
+  const started =
+    generator === 'wrk'
+      ? startProcess(loadCore, 'wrk', wrkArguments(job))
+      : startProcess(loadCore, process.execPath, [join(import.meta.dirname, 'load-client.js'), JSON.stringify(job)])
+  let output = ''
+  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const status = await new Promise<number | null>((resolve) => {
+    started.process.once('close', resolve)
+    started.process.once('error', () => resolve(null))
+  })
+  if (status !== 0) throw new Error(`${generator} failed\n${output}${started.stderr()}`)
+  return generator === 'wrk' ? readWrk(output) : (JSON.parse(output) as LoadResult)
+}
+
+function wrkArguments({ port, connections, seconds, paths }: LoadJob): string[] {
+  const script = join(createFolder(), 'paths.lua')
+  const list = paths.map((path) => `wrk.format('GET', ${JSON.stringify(path)})`).join(', ')
+  writeFileSync(
+    script,
+    `local requests, i = nil, 0
+init = function() requests = { ${list} } end
+request = function() i = i % #requests + 1; return requests[i] end
+done = function(summary, latency)
+  local errors = summary.errors
+  print(string.format('RESULT %d %d %f %f %d', summary.requests, summary.duration, latency:percentile(50),
+    latency:percentile(99), errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+`,
+  )
+  return ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, `http://127.0.0.1:${port}`]
+}
+
+/** wrk counts in microseconds. */
+function readWrk(output: string): LoadResult {
+  const match = /RESULT (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)/.exec(output)
+  if (match === null) throw new Error(`wrk said nothing\n${output}`)
+  const [requests, microseconds, p50, p99, failed] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  return { requests, perSecond: (requests * 1e6) / microseconds, p50: p50 / 1000, p99: p99 / 1000, failed }
+}
