@@ -3,6 +3,10 @@ import type { Exchange } from './exchange.ts'
 import { cut } from './finish.ts'
 import { coarseNow } from './in-flight.ts'
 import { reply } from './reply.ts'
+import type { Attempt } from './upstream/client.ts'
+
+/** Bytes of a body that are kept until the answer begins, in case that its target can't be reached. */
+const mostKept = 16_384
 
 /**
  * Bytes of the request body. `bytes` is dead after the call: the attempt copies what it can't send at once, and what
@@ -11,7 +15,11 @@ import { reply } from './reply.ts'
 export function receiveBody(exchange: Exchange, bytes: ArrayBuffer, isLast: boolean): void {
   if (exchange.phase === 'done') return
   exchange.bytesIn += bytes.byteLength
-  if (isLast) exchange.bodyReceived = true
+  const isOver = isLast && exchange.bodyLength !== -1
+  if (isOver) exchange.bodyReceived = true
+  // Only behind this call the front end looks at what follows the last chunk. Where that is nothing that it can read
+  // (a trailer field), it refuses the request, and this must not have reached the upstream as a complete one.
+  else if (isLast) setImmediate(endChunked, exchange)
   if (isTooLarge(exchange)) {
     if (exchange.begun) cut(exchange, 'body_too_large')
     else reply(exchange, rejections.body_too_large)
@@ -24,17 +32,37 @@ export function receiveBody(exchange: Exchange, bytes: ArrayBuffer, isLast: bool
     if (!isLast) pauseUpload(exchange)
     return
   }
-  exchange.bodyTaken = true
-  const room = bytes.byteLength === 0 || attempt.write(new Uint8Array(bytes))
-  if (isLast) {
-    if (exchange.phase === 'upload') {
-      exchange.phase = 'waiting'
-      exchange.deadline = coarseNow() + exchange.route.timeouts.response
-    }
-    attempt.end()
+  const chunk = new Uint8Array(bytes)
+  if (!exchange.bodyTaken && bytes.byteLength !== 0) keepBody(exchange, Buffer.from(chunk))
+  const room = bytes.byteLength === 0 || attempt.write(chunk)
+  if (isOver) {
+    endUpload(exchange, attempt)
   } else {
     if (exchange.phase === 'upload') exchange.deadline = coarseNow() + exchange.route.timeouts.body_idle
-    if (!room) pauseUpload(exchange)
+    if (!room && !isLast) pauseUpload(exchange)
+  }
+}
+
+function endChunked(exchange: Exchange): void {
+  if (exchange.phase === 'done') return
+  exchange.bodyReceived = true
+  if (exchange.attempt !== null) endUpload(exchange, exchange.attempt)
+}
+
+function endUpload(exchange: Exchange, attempt: Attempt): void {
+  if (exchange.phase === 'upload') {
+    exchange.phase = 'waiting'
+    exchange.deadline = coarseNow() + exchange.route.timeouts.response
+  }
+  attempt.end()
+}
+
+/** Remembers what an attempt is about to get; of large bodies nothing. `chunk` lives on. */
+export function keepBody(exchange: Exchange, chunk: Uint8Array): void {
+  if (!exchange.begun && exchange.bytesIn <= mostKept) (exchange.bodyKept ??= []).push(chunk)
+  else {
+    exchange.bodyKept = null
+    exchange.bodyTaken = true
   }
 }
 

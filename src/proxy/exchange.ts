@@ -2,6 +2,7 @@ import { RequestContext } from '../core/context.ts'
 import type { HeaderList } from '../core/headers.ts'
 import type { Downstream } from './downstream.ts'
 import { attemptFailed, resumeUpload } from './forward.ts'
+import type { HeadText } from './head.ts'
 import { onInterim, onResponseData, onResponseEnd, onResponseHead } from './respond.ts'
 import type { Match } from './router/trie.ts'
 import type { Route, Snapshot } from './snapshot.ts'
@@ -44,7 +45,9 @@ export class Exchange extends RequestContext implements ResponseSink {
   bodyReceived = true
   /** Body bytes that came before there was an attempt to give them to. */
   bodyHeld: Uint8Array[] | null = null
-  /** Body bytes were handed to an attempt: they can't be sent again. */
+  /** Copies of the body bytes that the attempt has, as long as they are few: for another one. */
+  bodyKept: Uint8Array[] | null = null
+  /** Body bytes were handed to an attempt and not kept: they can't be sent again. */
   bodyTaken = false
   uploadPaused = false
 
@@ -67,6 +70,8 @@ export class Exchange extends RequestContext implements ResponseSink {
   /** Head bytes went out: the status can't change any more. */
   begun = false
   interimSent = false
+  /** A head that waits for the first piece of its body (respond.ts). */
+  heldHead: HeadText | null = null
   /** Bytes of the body being streamed; -1 unknown. */
   totalLength = -1
   /** Body bytes that the client's socket did not take yet (known length only), and their offset in the body. */

@@ -9,7 +9,9 @@ export function finish(exchange: Exchange): void {
   exchange.deadline = Infinity
   exchange.endedAt = ended
   exchange.unsent = null
+  exchange.heldHead = null
   exchange.bodyHeld = null
+  exchange.bodyKept = null
   exchange.acceptor.release(exchange)
 
   const { route } = exchange

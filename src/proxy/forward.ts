@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { type RejectionCode, reject, rejections } from '../core/errors.ts'
+import { keepBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { cut } from './finish.ts'
 import { coarseNow } from './in-flight.ts'
@@ -87,7 +88,7 @@ function launch(exchange: Exchange, target: Target, fresh: boolean): void {
   if (exchange.bodyLength !== 0) sendHeld(exchange)
 }
 
-/** Gives the attempt what came of the body while the access steps were waiting. */
+/** Gives the attempt what came of the body before there was one: while access steps were waiting, or to another. */
 function sendHeld(exchange: Exchange): void {
   const held = exchange.bodyHeld
   const attempt = exchange.attempt
@@ -95,8 +96,10 @@ function sendHeld(exchange: Exchange): void {
   exchange.bodyHeld = null
   let room = true
   if (held !== null) {
-    exchange.bodyTaken = true
-    for (const chunk of held) room = attempt.write(chunk)
+    for (const chunk of held) {
+      if (!exchange.bodyTaken) keepBody(exchange, chunk)
+      room = attempt.write(chunk)
+    }
   }
   if (exchange.bodyReceived) attempt.end()
   else if (room) resumeUpload(exchange)
@@ -123,17 +126,25 @@ export function attemptFailed(exchange: Exchange, failure: AttemptFailure): void
   else reply(exchange, reject(code, { detail: failure.detail }))
 }
 
+/** What the failed attempt had of the body goes to the next one. */
+function holdKept(exchange: Exchange): void {
+  exchange.bodyHeld = exchange.bodyKept
+  exchange.bodyKept = null
+}
+
 function tryAgain(exchange: Exchange, chosen: Target, failure: AttemptFailure): boolean {
   const upstream = exchange.route.upstream as Upstream
   const tried = (exchange.tried ??= [])
   if (!tried.includes(chosen)) tried.push(chosen)
   switch (mayRetry(failure, exchange.method, exchange.bodyTaken, tried.length, upstream.size)) {
     case 'same-fresh':
+      holdKept(exchange)
       launch(exchange, chosen, true)
       return true
     case 'other': {
       const other = upstream.pickOther(tried)
       if (other === null) return false
+      holdKept(exchange)
       const outgoing = exchange.outgoing as OutgoingRequest
       exchange.outgoing = exchange.route.preserveHost ? outgoing : { ...outgoing, host: other.hostField }
       launch(exchange, other, false)

@@ -44,26 +44,39 @@ export function onResponseHead(
   const rejection = prepareHead(exchange, head)
   if (rejection !== undefined) return replyInstead(exchange, rejection)
 
-  exchange.begun = true
-  corked = exchange
-  corkedBody = body ?? ''
-  const { downstream } = exchange
   if (hasNoBody(exchange)) {
     const { attempt } = exchange
-    downstream.cork(writeAllBodyless)
+    write(exchange, '', writeAllBodyless)
     settle(exchange)
     // A response step made it an answer without a body: nobody wants what still comes.
     if (!complete) attempt?.abort()
   } else if (complete) {
     exchange.bytesOut = body === null ? 0 : body.byteLength
-    downstream.cork(writeAll)
+    write(exchange, body ?? '', writeAll)
     settle(exchange)
   } else {
     exchange.phase = 'streaming'
     exchange.deadline = exchange.respondedAt + exchange.route.timeouts.body_idle
-    if (mustClose(exchange)) corkedHead = withClose(corkedHead)
-    downstream.cork(writeFirst)
+    // Without a length the front end sends half a head before the body comes, which helps no client. Held back, the
+    // head can still give way to an error.
+    if (body === null && exchange.totalLength === -1) exchange.heldHead = corkedHead
+    else stream(exchange, body ?? '')
   }
+}
+
+/** Writes the head in `corkedHead` and the first piece of a body that goes on. */
+function stream(exchange: Exchange, body: string | Uint8Array): void {
+  if (mustClose(exchange)) corkedHead = withClose(corkedHead)
+  write(exchange, body, writeFirst)
+}
+
+/** Begins the answer, or goes on with it. */
+function write(exchange: Exchange, body: string | Uint8Array, writer: () => void): void {
+  exchange.begun = true
+  exchange.bodyKept = null
+  corked = exchange
+  corkedBody = body
+  exchange.downstream.cork(writer)
 }
 
 /**
@@ -185,9 +198,11 @@ export function onResponseData(exchange: Exchange, chunk: Uint8Array): void {
     return
   }
   exchange.deadline = coarseNow() + exchange.route.timeouts.body_idle
-  corked = exchange
-  corkedBody = chunk
-  exchange.downstream.cork(writeMore)
+  const { heldHead } = exchange
+  if (heldHead === null) return write(exchange, chunk, writeMore)
+  exchange.heldHead = null
+  corkedHead = heldHead
+  stream(exchange, chunk)
 }
 
 /** The upstream's response is complete. */
@@ -195,8 +210,13 @@ export function onResponseEnd(exchange: Exchange): void {
   if (exchange.phase === 'done') return
   // A body of known length is complete when its last byte is out: `writable` sees to what still waits.
   if (exchange.totalLength > 0) return
-  corked = exchange
-  exchange.downstream.cork(writeEnd)
+  const { heldHead } = exchange
+  if (heldHead === null) {
+    write(exchange, '', writeEnd)
+  } else {
+    corkedHead = heldHead
+    write(exchange, '', writeAll)
+  }
   settle(exchange)
 }
 

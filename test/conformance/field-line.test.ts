@@ -12,6 +12,9 @@ afterAll(() => bed.stop())
 const get = (...lines: string[]): string =>
   `GET /line HTTP/1.1\r\nHost: test\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`
 
+const post = (...lines: string[]): string => get(...lines).replace('GET', 'POST')
+const hidden = 'GET /line HTTP/1.1\r\nHost: test\r\n\r\n'
+
 describe('a head that the front end cannot read gets no answer, its connection is closed, and nothing of it arrives', () => {
   // The front end waits for its own idle limit of ten seconds and a bit: all at once, in one test.
   const rows: readonly (readonly [string, string])[] = [
@@ -34,6 +37,9 @@ describe('a head that the front end cannot read gets no answer, its connection i
     ['no field at all', 'GET /line HTTP/1.1\r\n\r\n'],
     ['no version', 'GET /line\r\nHost: test\r\n\r\n'],
     ['two spaces before the target', 'GET  /line HTTP/1.1\r\nHost: test\r\n\r\n'],
+    ['a smuggled request behind an underscore', `${post('Content_Length: 5', 'Content-Length: 0')}${hidden}`],
+    ['a smuggled request behind a vertical tab', `${post('Transfer-Encoding: \x0bchunked')}0\r\n\r\n${hidden}`],
+    ['a smuggled request behind a NUL', `${post('Transfer-Encoding: chunked\x00')}0\r\n\r\n${hidden}`],
     ['an unfinished head', 'GET /line HTTP/1.1\r\nHost: te'],
   ]
 

@@ -157,12 +157,12 @@ describe('what is sound passes and is framed anew', () => {
       expect(await sendInPieces(text, places(line, text.length))).toEqual(['hello', 'y'])
     })
 
-    // Not what anybody wants: the front end takes a first line whose end is still to come for another version. Here so
-    // that a version of it that does better is noticed (native-notes/uwebsockets.md).
-    test('but is 505 where its first line is split', async () => {
-      const cuts = places(4, line - 3)
+    // The front end's build for Node.js 20 takes a first line whose end is still to come for another version; later
+    // builds wait for it (uNetworking/uWebSockets#1776).
+    test('is the same, or 505, where its first line is split', async () => {
+      const cuts = places(1, line)
       const outcomes = await Promise.all(cuts.map((cut) => sendInPieces(text, [cut])))
-      expect(outcomes).toEqual(cuts.map(() => 505))
+      for (const outcome of outcomes) expect([505, ['hello', 'y']]).toContainEqual(outcome)
     })
   })
 
@@ -192,13 +192,26 @@ describe('chunks that break the rules never become a complete request', () => {
     expect(arrived.filter(({ ending }) => ending === 'complete')).toEqual([])
   })
 
-  test('a trailer is not read: 505, and the connection is closed', async () => {
-    const before = bed.upstream.requests.length
-    const wire = await Wire.open(bed.port())
-    wire.send(`${chunked}5\r\nhello\r\n0\r\nX-User-Id: root\r\n\r\n`)
-    await wire.closed
-    const arrived = bed.upstream.requests.slice(before)
-    expect(arrived.length).toBeLessThanOrEqual(1)
+  test.each([
+    ['a trailer field', '5\r\nhello\r\n0\r\nX-User-Id: root\r\n\r\n'],
+    ['a line that is none', '5\r\nhello\r\n0\r\nnonsense\r\n\r\n'],
+  ])('%s behind the last chunk: 505, and the connection is closed', async (_name, body) => {
+    // An idle connection to the upstream is there: nothing holds the request back.
+    await call(bed.port(), 'GET /warm')
+    const { status, closed, arrived } = await bed.send(chunked + body)
+    expect([status, closed]).toEqual([505, true])
+    for (const request of arrived) expect(await request.ended).toBe('broken')
     expect(arrived.flatMap((request) => request.all('x-user-id'))).toEqual([])
+  })
+})
+
+describe('methods without an answer body are refused and closed just so', () => {
+  test.each([
+    ['two Content-Length that differ', post('Content-Length: 5', 'Content-Length: 6'), 'bad_content_length'],
+    ['gzip', post('Transfer-Encoding: gzip'), 'bad_transfer_encoding'],
+    ['two Host', post('Host: other'), 'bad_host'],
+  ])('HEAD with %s', async (_name, bytes) => {
+    const { status, closed, arrived } = await bed.send(bytes.replace('POST', 'HEAD'))
+    expect({ status, closed, arrived }).toEqual({ status: 400, closed: true, arrived: [] })
   })
 })

@@ -155,7 +155,9 @@ describe.each(['', '/undici'])('an answer that is nonsense is 502 and its connec
       expect(response.complete).toBe(false)
       expect(await logged(path)).toMatchObject({ failure: expect.stringMatching(/^upstream_/) })
     } else {
-      await expectFault(path, response, 502, 'upstream_bad_response')
+      // undici has handed the head on by then, and only says that the body broke.
+      const late = prefix === '/undici' && name.startsWith('a chunk size')
+      await expectFault(path, response, 502, late ? 'upstream_body_broken' : 'upstream_bad_response')
     }
     expect(upstream.to(path)).toHaveLength(1)
   })
@@ -170,8 +172,9 @@ describe.each(['', '/undici'])('an answer that is nonsense is 502 and its connec
     const path = `${prefix}/endless`
     upstream.on(path, (request) => {
       request.send('HTTP/1.1 200 OK\r\n')
+      // Through the event loop, or this process would never hear that the gateway has closed.
       const more = (): void => {
-        if (!request.socket.destroyed) request.socket.write(`X-A: ${'a'.repeat(500)}\r\n`, more)
+        if (!request.socket.destroyed) request.socket.write(`X-A: ${'a'.repeat(500)}\r\n`, () => setImmediate(more))
       }
       more()
     })
@@ -181,28 +184,28 @@ describe.each(['', '/undici'])('an answer that is nonsense is 502 and its connec
 
 describe.each(['', '/undici'])('an answer that breaks off reaches the client as incomplete (%s)', (prefix) => {
   const starts = [
-    ['counted', 'Content-Length: 100', 'some'],
-    ['chunked', 'Transfer-Encoding: chunked', '4\r\nsome\r\n'],
-    ['chunked, in the middle of a chunk', 'Transfer-Encoding: chunked', '64\r\nsome'],
-    ['chunked, before its last line end', 'Transfer-Encoding: chunked', '4\r\nsome\r\n0\r\n'],
-    ['chunked, and goes on with nonsense', 'Transfer-Encoding: chunked', '4\r\nsome\r\nnonsense\r\n'],
+    ['counted', 'Content-Length: 100', 'some', ''],
+    ['chunked', 'Transfer-Encoding: chunked', '4\r\nsome\r\n', ''],
+    ['chunked, in the middle of a chunk', 'Transfer-Encoding: chunked', '64\r\nsome', ''],
+    ['chunked, before its last line end', 'Transfer-Encoding: chunked', '4\r\nsome\r\n', '0\r\n'],
+    ['chunked, and goes on with nonsense', 'Transfer-Encoding: chunked', '4\r\nsome\r\n', 'nonsense\r\n'],
   ] as const
 
   describe.each(['end', 'resetAndDestroy'] as const)('by %s', (how) => {
-    test.each(starts)('%s', async (name, field, start) => {
+    test.each(starts)('%s', async (name, field, start, rest) => {
       const path = `${prefix}/breaks-${name.replaceAll(/[ ,]+/g, '-')}-${how}`
       let request: ArrivedRequest | null = null
       upstream.on(path, (arrived) => {
         request = arrived
-        arrived.send(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n`)
+        arrived.send(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n${start}`)
       })
       const wire = await Wire.open(gateway.port)
       wire.request(`GET ${path}`)
       const response = wire.response()
-      // The rest only when the client has the head: then nothing but a cut can tell it.
+      // The rest only when the client has the beginning: then nothing but a cut can tell it.
       await new Promise((resolve) => wire.socket.once('data', resolve))
       const arrived = request as unknown as ArrivedRequest
-      arrived.socket.write(start, () => arrived.socket[how]())
+      arrived.socket.write(rest, () => arrived.socket[how]())
       expect(await response).toMatchObject({ status: 200, complete: false })
       await wire.closed
       expect(await logged(path)).toMatchObject({
@@ -212,15 +215,20 @@ describe.each(['', '/undici'])('an answer that breaks off reaches the client as 
     })
   })
 
+  // A reset that comes together with bytes is read as an end (native-notes/socket-client.md): this one comes later.
   test('close-delimited, by a reset', async () => {
     const path = `${prefix}/breaks-close`
-    upstream.on(path, (request) => {
-      request.send('HTTP/1.1 200 OK\r\n\r\n')
-      request.socket.write('some', () => request.socket.resetAndDestroy())
+    let request: ArrivedRequest | null = null
+    upstream.on(path, (arrived) => {
+      request = arrived
+      arrived.send('HTTP/1.1 200 OK\r\n\r\nsome')
     })
-    const response = await call(gateway.port, `GET ${path}`)
-    if (response.status === 200) expect(response.complete).toBe(false)
-    else expect(response.status).toBe(502)
+    const wire = await Wire.open(gateway.port)
+    wire.request(`GET ${path}`)
+    const response = wire.response()
+    await new Promise((resolve) => wire.socket.once('data', resolve))
+    ;(request as unknown as ArrivedRequest).socket.resetAndDestroy()
+    expect(await response).toMatchObject({ status: 200, complete: false })
   })
 })
 
@@ -240,7 +248,8 @@ describe.each(['', '/undici'])('bytes that nobody asked for (%s)', (prefix) => {
     const first = await call(gateway.port, `GET ${path}`)
     expect([200, 204, 502]).toContain(first.status)
     const { socket } = upstream.to(path)[0] as ArrivedRequest
-    await upstream.until(() => socket.destroyed)
+    // undici takes a line end before an answer for nothing at all (RFC 9112 §2.2).
+    if (prefix === '' || !name.startsWith('a line end')) await upstream.until(() => socket.destroyed)
     upstream.on(`${prefix}/own`, (request) => request.reply('200 OK', [], 'own'))
     for (let i = 0; i < 5; i++) expect((await call(gateway.port, `GET ${prefix}/own`)).body).toBe('own')
   })
@@ -296,6 +305,18 @@ describe.each(['', '/undici'])(
       for (let i = 0; i < 5; i++) expect((await call(gateway.port, `GET ${path}`)).status).toBe(200)
     })
 
+    test('PUT with a small body is, too', async () => {
+      const path = `${prefix}/fickle-put`
+      fickle(path, 'end')
+      await warm(path)
+      for (let i = 0; i < 5; i++) {
+        const response = await call(gateway.port, `PUT ${path}`, ['Content-Length: 4'], 'body')
+        expect(response.status).toBe(200)
+      }
+      const arrived = upstream.to(path).filter(({ method }) => method === 'PUT')
+      expect(arrived.map(({ body }) => body)).toEqual(arrived.map(() => 'body'))
+    })
+
     test('POST with a body is not tried again', async () => {
       const path = `${prefix}/fickle-post`
       fickle(path, 'end')
@@ -324,13 +345,34 @@ describe.each(['', '/undici'])(
 )
 
 describe.each(['', '/undici'])('targets (%s)', (prefix) => {
-  test('one of two is down: the other one serves, also bodies, and no request fails', async () => {
-    for (let i = 0; i < 20; i++) {
-      expect((await call(gateway.port, `GET ${prefix}/half/get`)).status).toBe(200)
-      const post = await call(gateway.port, `POST ${prefix}/half/post`, ['Content-Length: 4'], 'body')
-      expect(post.status).toBe(200)
+  test('one of two is down: the other one serves, and no request fails', async () => {
+    for (let i = 0; i < 20; i++) expect((await call(gateway.port, `GET ${prefix}/half/get`)).status).toBe(200)
+    expect(upstream.to(`${prefix}/half/get`)).toHaveLength(20)
+  })
+
+  test.each([
+    ['counted', ['Content-Length: 4'], 'body'],
+    ['chunked', ['Transfer-Encoding: chunked'], '2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n'],
+  ])('the same with a %s body', async (name, fields, body) => {
+    const path = `${prefix}/half/${name}`
+    for (let i = 0; i < 20; i++) expect((await call(gateway.port, `POST ${path}`, fields, body)).status).toBe(200)
+    expect(upstream.to(path).map((request) => [request.body, request.ending])).toEqual(
+      Array(20).fill(['body', 'complete']),
+    )
+  })
+
+  test('an upload that is too large to be kept fails, and never arrives twice or in part as complete', async () => {
+    const path = `${prefix}/half/large`
+    const statuses = new Set<number>()
+    const bytes = 1_000_000
+    for (let i = 0; i < 10; i++) {
+      const response = await call(gateway.port, `POST ${path}`, [`Content-Length: ${bytes}`], 'x'.repeat(bytes))
+      statuses.add(response.status)
     }
-    expect(upstream.to(`${prefix}/half/post`).map(({ body }) => body)).toEqual(Array(20).fill('body'))
+    expect(statuses).toEqual(new Set([200, 502]))
+    expect(upstream.to(path).map((request) => [request.bytes, request.ending])).toEqual(
+      Array(5).fill([bytes, 'complete']),
+    )
   })
 
   test('weights 3 and 1 share requests exactly so', async () => {

@@ -9,7 +9,7 @@ const mostTargets = 3
 /**
  * Whether a failed attempt may be followed by another one.
  *
- * `bodySent`: a byte of the request body was handed to the attempt, so it can't be sent again. `tried`: targets that
+ * `bodySent`: a byte of the request body was handed to the attempt and not kept, so it can't be sent again. `tried`: targets that
  * this request has met so far, the failed one included. `targets`: targets that can be picked.
  *
  * A request that has not left goes to another target. One that met a stale connection goes to the same target again, on
