@@ -33,7 +33,6 @@ interface Entry {
 
 const catalogue = {
   // 400: what is malformed or ambiguous never reaches a route.
-  bad_request_line: { status: 400, source: 'downstream', message: 'The request line is malformed.', close: true },
   bad_method: { status: 400, source: 'downstream', message: 'The method is not a valid token.', close: true },
   bad_path: {
     status: 400,
@@ -111,13 +110,6 @@ const catalogue = {
 
   no_healthy_target: { status: 503, source: 'upstream', message: 'No target of the upstream is available.' },
   upstream_overloaded: { status: 503, source: 'gateway', message: 'Too many requests are waiting for the upstream.' },
-  too_many_connections: {
-    status: 503,
-    source: 'gateway',
-    message: 'The gateway has too many connections.',
-    close: true,
-  },
-  draining: { status: 503, source: 'gateway', message: 'The gateway is shutting down.', close: true },
 
   plugin_timeout: { status: 504, source: 'gateway', message: 'A plugin took too long.' },
   upstream_connect_timeout: { status: 504, source: 'upstream', message: 'Connecting to the upstream took too long.' },
