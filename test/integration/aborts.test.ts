@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { ExpectedLog } from '../support/expected-log.ts'
 import { type RunningGateway, startGateway, stopGateways } from '../support/gateway.ts'
 import { RawUpstream } from '../support/raw-upstream.ts'
 import { call, Wire } from '../support/wire.ts'
@@ -41,16 +42,10 @@ afterAll(async () => {
 
 beforeEach(() => upstream.answers.clear())
 
-/** The access log line of the request to `path`, once it is written. */
-function logged(path: string): Promise<Record<string, unknown>> {
-  return gateway.waitFor(`the access log line of ${path}`, () =>
-    gateway.accessLog().find((line) => line['path'] === path),
-  )
-}
+const log = new ExpectedLog()
 
 async function expectAbandoned(path: string, status: number): Promise<void> {
-  const line = await logged(path)
-  expect(line).toMatchObject({ failure: 'client_closed', status })
+  log.expect(path, { failure: 'client_closed', status })
   // Nothing of it may be left: the connection to the upstream was given up, and the next request works.
   const response = await call(gateway.port, `GET ${path.replace(/[^/]*$/, '')}next`)
   expect(response.status).toBe(200)
@@ -139,13 +134,17 @@ test('a client that goes away while a plugin waits: nothing arrives', async () =
   // Another request through the same worker: the first one has been taken by then.
   await call(gateway.port, 'GET /other')
   wire.close()
-  expect(await logged('/slow/held')).toMatchObject({ failure: 'client_closed', status: 499 })
+  await gateway.waitFor('its line in the access log', () =>
+    gateway.accessLog().find(({ path }) => path === '/slow/held'),
+  )
+  log.expect('/slow/held', { failure: 'client_closed', status: 499 })
   await call(gateway.port, 'GET /slow/go')
   await call(gateway.port, 'GET /other')
   expect(upstream.to('/slow/held')).toEqual([])
 })
 
-test('the counters know every one of them', async () => {
+test('the access log and the counters know every one of them', async () => {
+  await log.verify(gateway)
   const abandoned = gateway.accessLog().filter(({ failure }) => failure === 'client_closed').length
   expect(abandoned).toBeGreaterThan(0)
   const metrics = await gateway.metrics()

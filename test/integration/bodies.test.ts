@@ -298,6 +298,16 @@ describe('bodies of special sizes', () => {
     expect(await call(gateway.port, 'GET /empty-later')).toMatchObject({ status: 200, body: '', complete: true })
   })
 
+  test.each(['', '/undici'])('a head whose body begins later (%s)', async (prefix) => {
+    upstream.on(`${prefix}/later`, (request) => {
+      request.send('HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n')
+      void call(gateway.port, 'GET /turn').then(() => request.send('4\r\nbody\r\n0\r\n\r\n'))
+    })
+    const response = await call(gateway.port, `GET ${prefix}/later`)
+    expect(response).toMatchObject({ status: 200, body: 'body', complete: true })
+    expect(response.field('x-a')).toBe('b')
+  })
+
   test('an empty close-delimited answer', async () => {
     upstream.on('/empty-close', (request) => {
       request.send('HTTP/1.1 200 OK\r\n\r\n')

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ExpectedLog } from '../support/expected-log.ts'
 import { type FullBacklog, fullBacklog } from '../support/full-backlog.ts'
 import { type RunningGateway, startGateway, stopGateways } from '../support/gateway.ts'
 import { payload } from '../support/payload.ts'
@@ -63,22 +64,18 @@ afterAll(async () => {
 })
 
 /** Status, code and log line of the answer to one request. */
-async function expectTimeout(path: string, response: WireResponse | null, status: number, code: string): Promise<void> {
+function expectTimeout(path: string, response: WireResponse | null, status: number, code: string): void {
   expect(response?.status).toBe(status)
   expect(JSON.parse(response?.body ?? '')).toMatchObject({ error: code })
-  expect(await logged(path)).toMatchObject({ status, failure: code })
+  log.expect(path, { status, failure: code })
 }
 
-function logged(path: string): Promise<Record<string, unknown>> {
-  return gateway.waitFor(`the access log line of ${path}`, () =>
-    gateway.accessLog().find((line) => line['path'] === path),
-  )
-}
+const log = new ExpectedLog()
 
 describe.each(['', '/undici'])('each phase has its own limit and its own reason (%s)', (prefix) => {
   test('connect', async () => {
     const path = `${prefix}/connect`
-    await expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_connect_timeout')
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_connect_timeout')
   })
 
   test('connect, waiting for a free connection included', async () => {
@@ -87,7 +84,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     first.request(`GET ${prefix}/queue/first`)
     const held = await upstream.arrival(`${prefix}/queue/first`)
     const path = `${prefix}/queue/second`
-    await expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_connect_timeout')
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_connect_timeout')
     expect(upstream.to(path)).toEqual([])
     held.reply()
     expect((await first.response())?.status).toBe(200)
@@ -114,7 +111,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
   test('response', async () => {
     const path = `${prefix}/response`
     upstream.on(path, () => {})
-    await expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_response_timeout')
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_response_timeout')
     const [request] = upstream.to(path)
     await upstream.until(() => request?.socket.destroyed === true)
   })
@@ -126,7 +123,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     wire.request(`POST ${path}`, ['Content-Length: 4'], 'ab')
     await upstream.until(() => upstream.to(path)[0]?.bytes === 2)
     wire.send('cd')
-    await expectTimeout(path, await wire.response(), 504, 'upstream_response_timeout')
+    expectTimeout(path, await wire.response(), 504, 'upstream_response_timeout')
     expect(upstream.to(path)[0]?.ending).toBe('complete')
     wire.close()
   })
@@ -145,9 +142,15 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
       const response = await wire.response()
       expect(response).toMatchObject({ status: 200, body: 'some', complete: false })
       await wire.closed
-      expect(await logged(path)).toMatchObject({ status: 200, failure: 'upstream_body_timeout' })
+      log.expect(path, { status: 200, failure: 'upstream_body_timeout' })
     },
   )
+
+  test('body_idle, the upstream falls silent before a byte of a body without a length: 504', async () => {
+    const path = `${prefix}/silent-early`
+    upstream.on(path, (request) => request.send('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'))
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'upstream_body_timeout')
+  })
 
   test.each([
     ['counted', 'Content-Length: 100', 'some'],
@@ -157,7 +160,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     upstream.on(path, () => {})
     const wire = await Wire.open(gateway.port)
     wire.request(`POST ${path}`, [field], start)
-    await expectTimeout(path, await wire.response(), 408, 'request_body_timeout')
+    expectTimeout(path, await wire.response(), 408, 'request_body_timeout')
     await wire.closed
     expect(await upstream.to(path)[0]?.ended).toBe('broken')
   })
@@ -169,7 +172,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     const size = 64 * 1024 * 1024
     wire.request(`POST ${path}`, [`Content-Length: ${size}`])
     const pumped = wire.pump(payload(size))
-    await expectTimeout(path, await wire.response(), 504, 'upstream_response_timeout')
+    expectTimeout(path, await wire.response(), 504, 'upstream_response_timeout')
     // The rest is taken and thrown away: the client is not left hanging.
     expect(await pumped).toBe(true)
     wire.close()
@@ -187,7 +190,8 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     const wire = await Wire.open(gateway.port)
     wire.pause()
     wire.request(`GET ${path}`)
-    expect(await logged(path)).toMatchObject({ status: 200, failure: 'request_timeout' })
+    await gateway.waitFor('its line in the access log', () => gateway.accessLog().find((line) => line['path'] === path))
+    log.expect(path, { status: 200, failure: 'request_timeout' })
     wire.resume()
     expect(await wire.response()).toMatchObject({ complete: false })
     wire.close()
@@ -196,7 +200,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
   test('total, before the answer: 504', async () => {
     const path = `${prefix}/total/waiting`
     upstream.on(path, () => {})
-    await expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'request_timeout')
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'request_timeout')
   })
 
   test('total, in the answer, however lively it is: cut', async () => {
@@ -209,7 +213,7 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     const wire = await Wire.open(gateway.port)
     wire.request(`GET ${path}`)
     expect(await wire.response()).toMatchObject({ status: 200, complete: false })
-    expect(await logged(path)).toMatchObject({ status: 200, failure: 'request_timeout' })
+    log.expect(path, { status: 200, failure: 'request_timeout' })
   })
 
   test('total, in the upload, however lively it is: 504', async () => {
@@ -219,13 +223,13 @@ describe.each(['', '/undici'])('each phase has its own limit and its own reason 
     const drip = setInterval(() => wire.send('1\r\nx\r\n'), 20)
     const response = await wire.response()
     clearInterval(drip)
-    await expectTimeout(path, response, 504, 'request_timeout')
+    expectTimeout(path, response, 504, 'request_timeout')
     expect(await upstream.to(path)[0]?.ended).toBe('broken')
   })
 
   test('plugins', async () => {
     const path = `${prefix}/plugins`
-    await expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'plugin_timeout')
+    expectTimeout(path, await call(gateway.port, `GET ${path}`), 504, 'plugin_timeout')
     expect(upstream.to(path)).toEqual([])
   })
 })
@@ -243,3 +247,5 @@ test('a body that keeps coming, however slowly, is not cut by body_idle', async 
   })
   expect(await call(gateway.port, 'GET /lively')).toMatchObject({ status: 200, body: 'x'.repeat(12), complete: true })
 })
+
+test('each of them stands in the access log with its reason', () => log.verify(gateway))
