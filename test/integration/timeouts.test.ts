@@ -30,7 +30,12 @@ beforeAll(async () => {
       routes: ['', '/undici'].flatMap((prefix) => {
         const name = prefix === '' ? 'socket' : 'undici'
         return [
-          { name: `${name}-connect`, paths: [`${prefix}/connect`], upstream: `${name}-full` },
+          {
+            name: `${name}-connect`,
+            paths: [`${prefix}/connect`],
+            upstream: `${name}-full`,
+            timeouts: { response: '10s' },
+          },
           {
             name: `${name}-total`,
             paths: [`${prefix}/total/*`],

@@ -24,7 +24,7 @@ beforeAll(async () => {
   ])
   certificates = { fallback, exact, wildcard, renewed, service }
   upstream = await RawUpstream.start()
-  secret = await RawUpstream.start({ certificate: service })
+  secret = await RawUpstream.start(service)
   const pair = (name: string, hosts?: string[]): object => ({
     cert: `${name}.pem`,
     key: `${name}.key`,

@@ -37,7 +37,7 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
-  older = await RawUpstream.start({ certificate })
+  older = await RawUpstream.start(certificate)
   plain = await RawUpstream.start()
   const tls = { ca: 'authority.pem' }
   gateway = await startGateway(

@@ -112,11 +112,11 @@ export class RawUpstream {
       certificate === null ? createServer({ noDelay: true }, accept) : createTlsServer({ ...certificate }, accept)
   }
 
-  static async start(options: { port?: number; certificate?: Certificate } = {}): Promise<RawUpstream> {
-    const upstream = new RawUpstream(options.certificate ?? null)
+  static async start(certificate: Certificate | null = null): Promise<RawUpstream> {
+    const upstream = new RawUpstream(certificate)
     await new Promise<void>((resolve, reject) => {
       upstream.#server.once('error', reject)
-      upstream.#server.listen(options.port ?? 0, '127.0.0.1', resolve)
+      upstream.#server.listen(0, '127.0.0.1', resolve)
     })
     return upstream
   }
@@ -149,11 +149,6 @@ export class RawUpstream {
   until(test: () => boolean): Promise<void> {
     if (test()) return Promise.resolve()
     return new Promise((done) => this.#waiting.push({ test, done }))
-  }
-
-  /** Connections that are open. */
-  get open(): number {
-    return this.connections.filter(({ destroyed }) => !destroyed).length
   }
 
   async stop(): Promise<void> {
