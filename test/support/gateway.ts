@@ -60,9 +60,17 @@ process.on('exit', () => {
  * is ready. `listeners` and `admin` are added on free ports where they don't stand in it.
  */
 export async function startGateway(config: string | object, options: GatewayOptions = {}): Promise<RunningGateway> {
-  const gateway = launchGateway(config, options)
-  await gateway.waitForLog('ready')
-  return gateway
+  for (let tries = 3; ; tries--) {
+    const gateway = launchGateway(config, options)
+    try {
+      await gateway.waitForLog('ready')
+      return gateway
+    } catch (error) {
+      // Between the choice of a free port and listening on it an outgoing connection of another test may have taken it.
+      if (tries === 1 || !gateway.output().includes("can't listen on")) throw error
+      await gateway.dispose()
+    }
+  }
 }
 
 /** The same without waiting: for starts that fail. */
