@@ -84,7 +84,7 @@ function resolveUpstream(
   place: Path,
   report: Report,
 ): Upstream {
-  const { url, targets, tls, client, http2, max_connections, max_waiting, keepalive, max_head_size } = own
+  const { url, targets, tls, client, http2, pipelining, max_connections, max_waiting, keepalive, max_head_size } = own
   const protocol = url?.protocol ?? own.protocol ?? 'http'
   if (url !== undefined && targets !== undefined)
     report.fault([...place, 'targets'], 'there is a "url" already: only one of them')
@@ -98,6 +98,12 @@ function resolveUpstream(
   if (protocol === 'http' && http2) report.fault([...place, 'http2'], 'is only for https')
   if (client === 'socket' && (protocol === 'https' || http2)) {
     report.fault([...place, 'client'], 'must be "undici" for https (got "socket")')
+  }
+  if (pipelining > 1 && (client === 'undici' || protocol === 'https')) {
+    report.fault([...place, 'pipelining'], 'is only for http, and for the client "socket"')
+  }
+  if (pipelining > 1 && max_connections < 2) {
+    report.fault([...place, 'max_connections'], 'must be at least 2 with "pipelining"')
   }
   if (tls !== undefined && (tls.cert === undefined) !== (tls.key === undefined)) {
     report.fault([...place, 'tls'], 'needs both "cert" and "key", or neither')
@@ -114,6 +120,7 @@ function resolveUpstream(
     path: url?.path ?? '',
     client: client ?? (protocol === 'https' ? 'undici' : 'socket'),
     http2,
+    pipelining,
     tls: resolveTls(tls, dir),
     max_connections,
     max_waiting,

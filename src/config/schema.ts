@@ -1,19 +1,19 @@
 import { z } from 'zod'
+import type { KnownConsumer } from '../core/plugin.ts'
+import type { RedisSettings } from '../core/services/redis.ts'
 import { type AccessLogSettings, accessLog } from './access-log.ts'
 import { admin } from './admin.ts'
 import { cidr } from './cidr.ts'
+import { consumer } from './consumers.ts'
 import { limits } from './limits.ts'
 import { listener } from './listener.ts'
 import { pluginEntries } from './plugin-entry.ts'
+import { redis } from './redis.ts'
 import { route } from './route.ts'
+import { type SecurityConfig, security } from './security.ts'
 import { type Timeouts, timeouts } from './timeouts.ts'
 import { duration } from './units.ts'
 import { upstream } from './upstream.ts'
-
-const redisUrl = z
-  .string()
-  .regex(/^rediss?:\/\/./, 'must be a URL that begins with redis:// or rediss://')
-  .describe('`redis://host:6379/0`; `rediss://` for TLS.')
 
 /** The configuration file. Types, defaults, messages, the JSON Schema and the reference all come from here. */
 export const schema = z.strictObject({
@@ -38,12 +38,7 @@ export const schema = z.strictObject({
     .array(cidr)
     .prefault([])
     .describe('Proxies in front whose `X-Forwarded-*` and `Forwarded` fields are believed.'),
-  redis: z
-    .union([z.strictObject({ url: redisUrl }), redisUrl.transform((url) => ({ url }))], {
-      error: 'must be a URL, or a mapping with "url"',
-    })
-    .optional()
-    .describe('Store that several gateways share.'),
+  redis: redis.optional().describe('Store that several gateways share: a URL, or a mapping.'),
   timeouts: timeouts.prefault({}).describe('How long each phase of a request may take.'),
   limits: limits.prefault({}).describe('How much a client may send.'),
   access_log: accessLog.prefault({}).describe('One JSON line per request; `off`, the path of a file, or an object.'),
@@ -52,6 +47,8 @@ export const schema = z.strictObject({
     .transform((value) => (value === false ? 'off' : value))
     .prefault('pass')
     .describe("What becomes of the upstream's `Server` field: `pass`, `off`, or a value of your own."),
+  security: security.prefault({}).describe('What holds for the whole gateway.'),
+  consumers: z.array(consumer).prefault([]).describe('Who may call, as far as it is known beforehand.'),
   plugins: pluginEntries.describe('Plugins on every route.'),
   routes: z.array(route).prefault([]).describe('Which requests go where.'),
   upstreams: z.array(upstream).prefault([]).describe('Groups of servers that routes send requests to.'),
@@ -73,12 +70,14 @@ export interface Config {
   readonly shutdown_delay: number
   /** CIDR blocks. */
   readonly trusted_proxies: readonly string[]
-  readonly redis: { readonly url: string } | null
+  readonly redis: RedisSettings | null
   readonly timeouts: Timeouts
   readonly limits: Limits
   readonly access_log: AccessLogSettings | null
   /** `pass`, `off`, or a value. */
   readonly server_header: string
+  readonly security: SecurityConfig
+  readonly consumers: readonly KnownConsumer[]
   readonly plugins: readonly PluginEntry[]
   readonly routes: readonly Route[]
   readonly upstreams: readonly Upstream[]
@@ -156,11 +155,21 @@ export interface Route
   /** `null`: not logged. */
   readonly access_log: { readonly sample: number } | null
   readonly plugins: readonly PluginEntry[]
+  readonly auth: {
+    readonly match: 'all' | 'any'
+    /** Id of the consumer that callers without credentials are; `null`: they are refused. */
+    readonly anonymous: string | null
+  }
+  /** Open to anybody in spite of `security.require_auth`. */
+  readonly public: boolean
 }
 
 export interface Upstream
   extends Readonly<
-    Pick<Parsed<'upstreams'>, 'http2' | 'max_connections' | 'max_waiting' | 'keepalive' | 'max_head_size'>
+    Pick<
+      Parsed<'upstreams'>,
+      'http2' | 'pipelining' | 'max_connections' | 'max_waiting' | 'keepalive' | 'max_head_size'
+    >
   > {
   readonly name: string
   readonly targets: readonly Target[]

@@ -86,6 +86,14 @@ const fields = {
     .describe(
       'Who speaks to it: `socket` is fastest and the default for http; `undici` is there for https and HTTP/2.',
     ),
+  pipelining: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .describe(
+      'Most GET, HEAD and OPTIONS requests that wait for their answers on one connection; 1: no pipelining. Only for an upstream of your own: one that mixes up answers gives them to the wrong clients.',
+    ),
   http2: z.boolean().default(false).describe('Speak HTTP/2 where the target offers it (https only).'),
   tls: tls.optional().describe('Settings for https.'),
   max_connections: z.int().min(1).default(1024).describe('Most connections per worker and target.'),

@@ -128,6 +128,7 @@ export function settingsFor(port: number, change: Partial<ClientSettings> = {}):
     maxIdle: 16,
     maxRequests: 0,
     maxHeadSize: 65_536,
+    pipelining: 1,
     tls: null,
     http2: false,
     ...change,

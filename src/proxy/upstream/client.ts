@@ -114,6 +114,8 @@ export interface ClientSettings {
   readonly maxRequests: number
   /** Most bytes that a response head may have. */
   readonly maxHeadSize: number
+  /** Most requests without an answer on one connection; 1: no pipelining. */
+  readonly pipelining: number
   /** Null for `http:` targets. */
   readonly tls: ClientTls | null
   /** Speak HTTP/2 where the target offers it (undici only). */

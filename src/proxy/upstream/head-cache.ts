@@ -36,6 +36,29 @@ export class HeadCache {
     return slot.head
   }
 
+  /**
+   * The same for a head at `at`, behind another response: compared with the last one found there. Pipelined answers look alike
+   * more often than not.
+   */
+  findAt(bytes: Uint8Array, at: number, end: number): ParsedHead | null {
+    const { last, lastHead } = this
+    const size = last.length
+    if (lastHead === null || size > end - at) return null
+    // From the end, where Content-Length and Date tend to stand.
+    for (let i = size - 1; i >= 0; i--) if (last[i] !== bytes[at + i]) return null
+    this.hitSize = size
+    return lastHead
+  }
+
+  storeAt(bytes: Uint8Array, at: number, headEnd: number, head: ParsedHead): void {
+    if (headEnd - at > slotBytes) return
+    // A Buffer's own slice() is no copy.
+    this.last = Uint8Array.prototype.slice.call(bytes, at, headEnd)
+    this.lastHead = head
+  }
+
+  private last = new Uint8Array(0)
+  private lastHead: ParsedHead | null = null
   hitSize = 0
 
   /** Remembers the head `[0, size)` of a read of `end` bytes in the place of whatever had this slot. */

@@ -99,8 +99,8 @@ export class ResponseParser {
       let head: ParsedHead | string | null
       if (this.stashed !== 0) {
         head = this.readSplitHead(buffer.bytes, at, end)
-      } else if (at === 0 && (head = this.cache.find(buffer, end)) !== null) {
-        this.position = this.cache.hitSize
+      } else if ((head = at === 0 ? this.cache.find(buffer, end) : this.cache.findAt(buffer.bytes, at, end)) !== null) {
+        this.position = at + this.cache.hitSize
       } else {
         head = this.readWholeHead(buffer, at, end)
       }
@@ -130,7 +130,10 @@ export class ResponseParser {
     }
     const head = parseHead(bytes, start, headEnd)
     if (typeof head === 'string') return head
-    if (start === 0 && head.cacheable) this.cache.store(buffer, headEnd, end, head)
+    if (head.cacheable) {
+      if (start === 0) this.cache.store(buffer, headEnd, end, head)
+      else this.cache.storeAt(bytes, start, headEnd, head)
+    }
     this.position = headEnd
     return head
   }

@@ -27,30 +27,23 @@ export class SendBuffer {
    * can't turn a character into a line feed, as latin1 does with `Ċ`.
    */
   head(request: OutgoingRequest): boolean {
-    const { method, target, headers, bodyLength } = request
-    if (target.includes(' ')) return false
-    // `+` on strings, for a template calls ToString on each part first (bench/micro/header-block.bench.ts).
-    let text = method + ' ' + target + ' HTTP/1.1\r\nhost: ' + request.host
-    for (let i = 0; i < headers.length; i += 2) text += '\r\n' + headers[i] + ': ' + headers[i + 1]
-    // A pair of bytes ends the request line, the host, each field (two items of the list) and the head.
-    let breaks = headers.length + 6
-    if (bodyLength > 0) {
-      text += `\r\ncontent-length: ${bodyLength}\r\n\r\n`
-      breaks += 2
-    } else if (bodyLength === -1) {
-      text += '\r\ntransfer-encoding: chunked\r\n\r\n'
-      breaks += 2
-    } else if (method === 'POST' || method === 'PUT' || method === 'PATCH') {
-      // These expect a body: that there is none must be said (RFC 9110 §8.6).
-      text += '\r\ncontent-length: 0\r\n\r\n'
-      breaks += 2
-    } else {
-      text += '\r\n\r\n'
-    }
+    breaks = 0
+    return this.put(headText(request))
+  }
+
+  /** The same for several requests, one behind the other. */
+  heads(attempts: readonly { readonly request: OutgoingRequest }[]): boolean {
+    breaks = 0
+    let text = ''
+    for (let i = 0; i < attempts.length; i++) text += headText((attempts[i] as (typeof attempts)[number]).request)
+    return this.put(text)
+  }
+
+  private put(text: string): boolean {
     // One character takes three bytes at most.
     if (text.length * 3 > this.memory.length) this.renew(text.length * 3)
     const size = this.memory.write(text)
-    if (!this.hasBreaks(size, breaks)) return false
+    if (breaks < 0 || !this.hasBreaks(size, breaks)) return false
     this.used = size
     return true
   }
@@ -139,6 +132,35 @@ function hasBreaksExactly(bytes: Uint8Array, size: number, expected: number): bo
 
 const noBytes = Buffer.alloc(0)
 const noWords = new Int32Array(0)
+
+/** CR and LF that the texts of `headText` have by themselves; far below 0 when one of them can't be sent. */
+let breaks = 0
+const unsafe = -1_000_000_000
+
+/** The head of a request; adds to `breaks`. */
+function headText(request: OutgoingRequest): string {
+  const { method, target, headers, bodyLength } = request
+  if (target.includes(' ')) breaks = unsafe
+  // `+` on strings, for a template calls ToString on each part first (bench/micro/header-block.bench.ts).
+  let text = method + ' ' + target + ' HTTP/1.1\r\nhost: ' + request.host
+  for (let i = 0; i < headers.length; i += 2) text += '\r\n' + headers[i] + ': ' + headers[i + 1]
+  // A pair of bytes ends the request line, the host, each field (two items of the list) and the head.
+  breaks += headers.length + 6
+  if (bodyLength > 0) {
+    breaks += 2
+    return text + `\r\ncontent-length: ${bodyLength}\r\n\r\n`
+  }
+  if (bodyLength === -1) {
+    breaks += 2
+    return text + '\r\ntransfer-encoding: chunked\r\n\r\n'
+  }
+  if (method === 'POST' || method === 'PUT' || method === 'PATCH') {
+    // These expect a body: that there is none must be said (RFC 9110 §8.6).
+    breaks += 2
+    return text + '\r\ncontent-length: 0\r\n\r\n'
+  }
+  return text + '\r\n\r\n'
+}
 
 /** One for all: it is filled and emptied without a break in between. */
 export const sendBuffer = new SendBuffer()

@@ -10,9 +10,10 @@ export interface Carrier {
   sendBody(attempt: SocketAttempt, chunk: Uint8Array): boolean
   /** Sends what ends a chunked body. */
   sendEnd(attempt: SocketAttempt): void
-  pause(): void
-  resume(): void
-  destroy(): void
+  pause(attempt: SocketAttempt): void
+  resume(attempt: SocketAttempt): void
+  /** Its owner gave up: it hears nothing more. */
+  letGo(attempt: SocketAttempt): void
 }
 
 /** Where attempts wait that have no connection yet. */
@@ -86,13 +87,13 @@ export class SocketAttempt implements Attempt, Linked<SocketAttempt> {
   pause(): void {
     if (this.over || this.paused) return
     this.paused = true
-    this.carrier?.pause()
+    this.carrier?.pause(this)
   }
 
   resume(): void {
     if (this.over || !this.paused) return
     this.paused = false
-    this.carrier?.resume()
+    this.carrier?.resume(this)
   }
 
   abort(): void {
@@ -119,7 +120,7 @@ export class SocketAttempt implements Attempt, Linked<SocketAttempt> {
     const { carrier } = this
     this.carrier = null
     if (carrier === null) this.room.leave(this)
-    else carrier.destroy()
+    else carrier.letGo(this)
   }
 }
 

@@ -14,7 +14,8 @@ export function createSocketClient(settings: ClientSettings, resolver: Resolver)
 /** Milliseconds before the upstream's own limit at which an idle connection is given up, so that they don't cross. */
 const idleMargin = 1000
 
-class SocketClient implements UpstreamClient, ConnectionPool, WaitingRoom, Swept {
+/** See `createSocketClient`. */
+export class SocketClient implements UpstreamClient, ConnectionPool, WaitingRoom, Swept {
   readonly settings: ClientSettings
   readonly resolver: Resolver
   readonly cache = new HeadCache()
@@ -33,10 +34,15 @@ class SocketClient implements UpstreamClient, ConnectionPool, WaitingRoom, Swept
 
   start(request: OutgoingRequest, sink: ResponseSink, fresh: boolean): Attempt {
     const attempt = new SocketAttempt(request, sink, fresh, this)
-    const connection = fresh ? undefined : this.idle.pop()
+    this.carry(attempt)
+    return attempt
+  }
+
+  /** Begins an attempt that has no connection. */
+  carry(attempt: SocketAttempt): void {
+    const connection = attempt.fresh ? undefined : this.idle.pop()
     if (connection !== undefined) connection.begin(attempt)
     else this.startWithoutIdle(attempt)
-    return attempt
   }
 
   stats(): ClientStats {
@@ -119,6 +125,6 @@ class SocketClient implements UpstreamClient, ConnectionPool, WaitingRoom, Swept
 }
 
 /** Milliseconds that a connection may be idle. */
-function idleTime(hint: number, limit: number): number {
+export function idleTime(hint: number, limit: number): number {
   return hint === -1 ? limit : Math.min(limit, hint - Math.min(idleMargin, hint / 2))
 }

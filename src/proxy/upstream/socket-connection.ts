@@ -10,11 +10,15 @@ import { ResponseParser, type Step, step } from './response-parser.ts'
 import { sendBuffer } from './send-buffer.ts'
 import type { Carrier, SocketAttempt } from './socket-attempt.ts'
 
-/** What a connection tells the pool that it belongs to. */
-export interface ConnectionPool {
+/** What all connections of a pool share. */
+export interface PoolFacts {
   readonly settings: ClientSettings
   readonly resolver: Resolver
   readonly cache: HeadCache
+}
+
+/** What a connection tells the pool that it belongs to. */
+export interface ConnectionPool extends PoolFacts {
   /** An exchange is over and the connection can carry another one. */
   released(connection: Connection): void
   /** Of no use any more. Comes once. */
@@ -126,6 +130,10 @@ export class Connection implements Carrier, Dialer {
 
   resume(): void {
     if (this.ready && !this.reading) this.socket?.resume()
+  }
+
+  letGo(): void {
+    this.destroy()
   }
 
   destroy(): void {

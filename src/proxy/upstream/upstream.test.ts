@@ -48,6 +48,7 @@ function settingsOf(change: Partial<UpstreamSettings> = {}): UpstreamSettings {
     max_waiting: 8,
     keepalive: { idle_timeout: 60_000, max_idle: 8, max_requests: 0 },
     max_head_size: 65_536,
+    pipelining: 1,
     ...change,
   }
 }
@@ -120,6 +121,7 @@ test.each([
   ['the client', { client: 'undici' as const }],
   ['the protocol', { protocol: 'https' as const }],
   ['the head size', { max_head_size: 1000 }],
+  ['pipelining', { pipelining: 8 }],
 ])('a change of %s makes new connections', (_name, change) => {
   const before = create([settingsOf()])
   expect(target(create([settingsOf(change)], before)).client).not.toBe(target(before).client)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Balancer } from './balancer.ts'
 import type { ClientSettings, UpstreamClient } from './client.ts'
+import { createPipelinedClient } from './pipelined-client.ts'
 import type { Resolver } from './resolver.ts'
 import { createSocketClient } from './socket-client.ts'
 import { createUndiciClient } from './undici-client.ts'
@@ -30,6 +31,7 @@ export interface UpstreamSettings {
   readonly max_waiting: number
   readonly keepalive: { readonly idle_timeout: number; readonly max_idle: number; readonly max_requests: number }
   readonly max_head_size: number
+  readonly pipelining: number
 }
 
 /** Counts what became of the attempts at a target. */
@@ -139,7 +141,7 @@ function createUpstream(
   const clients = new Map(before?.targets.map(({ key, client }) => [key, client]))
   const targets = settings.targets.map(({ target, host, port, weight }): Target => {
     const clientSettings = clientSettingsOf(settings, host, port)
-    const createClient = usesUndici(settings) ? createUndiciClient : createSocketClient
+    const createClient = clientKind(settings)
     const key = keyOf(createClient.name, clientSettings)
     let client = clients.get(key)
     if (client === undefined) {
@@ -161,6 +163,11 @@ function hostFieldOf(protocol: 'http' | 'https', host: string, port: number): st
   return port === (protocol === 'https' ? 443 : 80) ? name : `${name}:${port}`
 }
 
+function clientKind(settings: UpstreamSettings): typeof createSocketClient {
+  if (usesUndici(settings)) return createUndiciClient
+  return settings.pipelining > 1 ? createPipelinedClient : createSocketClient
+}
+
 /** The socket client speaks HTTP/1.1 over plain TCP only. */
 function usesUndici({ client, protocol, http2 }: UpstreamSettings): boolean {
   return client === 'undici' || protocol === 'https' || http2
@@ -177,6 +184,7 @@ function clientSettingsOf(settings: UpstreamSettings, host: string, port: number
     maxIdle: keepalive.max_idle,
     maxRequests: keepalive.max_requests,
     maxHeadSize: settings.max_head_size,
+    pipelining: settings.pipelining,
     tls:
       protocol === 'https'
         ? { serverName: tls.server_name ?? host, verify: tls.verify, ca: tls.ca, cert: tls.cert, key: tls.key }
