@@ -1,3 +1,4 @@
+import { depsOf } from '../../test/support/plugin.ts'
 import { RequestContext } from '../../src/core/context.ts'
 import type { AccessStep } from '../../src/core/plugin.ts'
 import { cors } from '../../src/plugins/cors/plugin.ts'
@@ -9,11 +10,7 @@ import { limitTime, TimeLimits } from '../../src/proxy/time-limit.ts'
 
 const report = (): void => {}
 const limits = new TimeLimits()
-const deps = {
-  route: { name: 'bench', paramNames: ['id'], methods: [] },
-  configDir: '/',
-  log: { info() {}, warn() {}, error() {} },
-}
+const deps = depsOf({ name: 'bench', paramNames: ['id'] })
 
 function emptySteps(count: number): AccessStep[] {
   return Array.from({ length: count }, () => guardAccess(() => undefined, 'empty', report))

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { depsOf } from '../../test/support/plugin.ts'
 import { paramNamesOf } from '../config/check-routes.ts'
 import { effectivePlugins } from '../config/effective-plugins.ts'
 import { type Loaded, loadConfig } from '../config/load.ts'
@@ -164,10 +165,9 @@ describe('plugins', () => {
     const example = (await loadConfig(join(import.meta.dirname, `../plugins/${name}/example.yaml`))) as Loaded
     const { config } = example
     const registry = await loadRegistry(config)
-    const log = { info() {}, warn() {}, error() {} }
     const used = config.routes
       .flatMap((route) => {
-        const deps = { route: { ...route, paramNames: paramNamesOf(route) }, configDir: config.dir, log }
+        const deps = { ...depsOf({ ...route, paramNames: paramNamesOf(route) }), configDir: config.dir }
         const own = effectivePlugins(config, route, registry).filter(({ plugin }) => plugin.name === name)
         return own.flatMap(({ plugin, entry }) => Object.entries(plugin.create(entry.config, deps)))
       })

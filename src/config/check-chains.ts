@@ -1,6 +1,9 @@
-import type { ConfigFault, Deps, Fact, PluginLog } from '../core/plugin.ts'
+import { resolve } from 'node:path'
+import type { ConfigFault, Deps, PluginLog } from '../core/plugin.ts'
+import { servicesAtRest } from '../core/services/services.ts'
 import { paramNamesOf } from './check-routes.ts'
 import { arrange, type EffectivePlugin } from './effective-plugins.ts'
+import { followFacts, isAuthenticating, provesIdentity } from './facts.ts'
 import type { Path } from './fault.ts'
 import { nearest } from './nearest.ts'
 import type { PluginRegistry } from './registry.ts'
@@ -43,33 +46,63 @@ export function checkChains(
     if (route.upstream === null && !answers && !isMeant && isWhole) {
       report.fault(place, `needs an "upstream", or the plugin ${terminator}`)
     }
-    if (isWhole) checkFacts(plugins, route, resolved, report)
+    if (isWhole) {
+      checkFacts(plugins, route, resolved, report)
+      checkIdentity(plugins, route, resolved, report)
+    }
     if (broken.has(route)) continue
     const deps: Deps = {
       route: { name: route.name, paramNames: paramNamesOf(route), methods: route.methods },
       configDir: config.dir,
+      global: false,
       log: silent,
+      services: servicesAtRest,
+      consumers: new Map(config.consumers.map((consumer) => [consumer.id, consumer])),
+      keep: (_key, make) => make(),
     }
     for (const effective of plugins) tryOut(effective, deps, resolved, report, told)
   }
 }
 
 function checkFacts(plugins: readonly EffectivePlugin[], route: Route, { places }: Resolved, report: Report): void {
-  const known = new Set<Fact>(['request_id'])
-  for (const { plugin, entry } of plugins) {
-    const place = places.get(entry) as Path
-    try {
-      for (const fact of plugin.requires?.(entry.config) ?? []) {
-        if (!known.has(fact))
-          report.fault(
-            place,
-            `${entry.name} needs "${fact}", which no plugin before it on route "${route.name}" provides`,
-          )
-      }
-      for (const fact of plugin.provides?.(entry.config) ?? []) known.add(fact)
-    } catch (error) {
-      report.fault(place, `${entry.name} failed: ${(error as Error).message}`)
-    }
+  const place = (effective: EffectivePlugin): Path => places.get(effective.entry) as Path
+  try {
+    followFacts(plugins, route.auth, (effective, fact) =>
+      report.fault(
+        place(effective),
+        `${effective.entry.name} needs "${fact}", which no plugin before it on route "${route.name}" provides`,
+      ),
+    )
+  } catch (error) {
+    report.fault(places.get(route) as Path, `a plugin failed: ${(error as Error).message}`)
+  }
+}
+
+/** Who must prove who they are, and before what. */
+function checkIdentity(
+  plugins: readonly EffectivePlugin[],
+  route: Route,
+  { config, places }: Resolved,
+  report: Report,
+): void {
+  const place = places.get(route) as Path
+  if (config.security.require_auth && !route.public && !provesIdentity(plugins, route.auth)) {
+    report.fault(
+      place,
+      `route "${route.name}" lets anybody in, which security.require_auth forbids: add an authenticating plugin, or say "public: true"`,
+    )
+  }
+  if (route.auth.anonymous !== null && !plugins.some(isAuthenticating)) {
+    report.fault([...place, 'auth', 'anonymous'], 'means nothing without an authenticating plugin')
+  }
+  const firstCache = plugins.findIndex(({ plugin }) => plugin.caches === true)
+  const late = firstCache === -1 ? undefined : plugins.slice(firstCache).find(isAuthenticating)
+  if (late !== undefined) {
+    const cache = plugins[firstCache]?.entry.name
+    report.fault(
+      places.get(late.entry) as Path,
+      `${late.entry.name} must run before "${cache}", which answers from a cache`,
+    )
   }
 }
 
@@ -77,12 +110,14 @@ function checkFacts(plugins: readonly EffectivePlugin[], route: Route, { places 
 function tryOut(
   { plugin, entry, origin }: EffectivePlugin,
   deps: Deps,
-  { places }: Resolved,
+  { config, places }: Resolved,
   report: Report,
   told: Set<string>,
 ): void {
   try {
-    plugin.create(entry.config, deps)
+    for (const file of plugin.files?.(entry.config) ?? []) report.files.add(resolve(config.dir, file))
+    plugin.create(entry.config, { ...deps, global: origin === 'global' })
+    if (origin === 'global') plugin.beforeMatch?.(entry.config, { ...deps, global: true })
   } catch (error) {
     const place = places.get(entry) as Path
     const where = isConfigFault(error) ? [...place, 'config', ...error.path] : place

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Path } from './fault.ts'
 import { reasonOf } from './fill.ts'
 import type { Report } from './report.ts'
@@ -30,8 +31,8 @@ export function checkListenerTls(listeners: readonly Listener[], report: Report)
   })
 }
 
-/** Certificates of upstreams. */
-export function checkUpstreamTls({ tls }: Upstream, place: Path, report: Report): void {
+/** Certificates for connections that the gateway makes, to an upstream or to Redis. */
+export function checkClientTls(tls: Upstream['tls'], place: Path, report: Report): void {
   if (tls.ca !== null) {
     const text = read(tls.ca, [...place, 'tls', 'ca'], report)
     if (text !== null) parseCertificate(text, [...place, 'tls', 'ca'], report)
@@ -81,6 +82,12 @@ function parseKey(text: Buffer, place: Path, report: Report): KeyObject | null {
     report.fault(place, 'must be a PEM file with a private key that is not encrypted')
     return null
   }
+}
+
+/** The file of revocations appears with the first one: its folder must be there. */
+export function checkRevocationsFile(file: string | null, report: Report): void {
+  if (file === null || statSync(dirname(file), { throwIfNoEntry: false })?.isDirectory() === true) return
+  report.fault(['security', 'revocations', 'file'], `the folder ${dirname(file)} does not exist`)
 }
 
 /** Wildcards are asked for by a name that they cover. */

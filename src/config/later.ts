@@ -18,4 +18,4 @@ export const laterPlugins: readonly string[] = [
 ]
 
 /** Top-level keys that later versions know. */
-export const laterKeys: readonly string[] = ['tracing', 'consumers']
+export const laterKeys: readonly string[] = ['tracing']

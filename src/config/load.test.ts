@@ -171,7 +171,8 @@ describe('loadConfig', () => {
     ['access_log: stderr', { access_log: { path: 'stderr', sample: 1 } }],
     ['access_log: logs/a', { access_log: { path: join(dir, 'logs/a') } }],
     ['server_header: false', { server_header: 'off' }],
-    ['redis: "rediss://r"', { redis: { url: 'rediss://r' } }],
+    ['redis: "rediss://r"', { redis: { addresses: [{ host: 'r', port: 6379 }], tls: { verify: true } } }],
+    ['redis: "redis://u:p%20w@[::1]:7000/2"', { redis: { username: 'u', password: 'p w', database: 2 } }],
   ])('short forms: %s', async (line, expected) => {
     expect((await loadText(`${line}\nroutes: []`)).config).toMatchObject(expected)
   })

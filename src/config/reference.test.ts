@@ -15,6 +15,8 @@ describe('tables', () => {
       'timeouts',
       'limits',
       'access_log',
+      'security',
+      'consumers[]',
       'routes[]',
       'plugins[]',
       'upstreams[]',

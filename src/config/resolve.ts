@@ -1,11 +1,14 @@
 import { resolve as absolutePath } from 'node:path'
 import { formatAddress } from './address.ts'
+import { resolveConsumers } from './consumers.ts'
 import { formatPath, type Path } from './fault.ts'
 import type { ValuePredicate } from './predicate.ts'
+import { resolveRedis } from './redis.ts'
 import type { Report } from './report.ts'
 import { resolveUpstreams, type UpstreamOf } from './resolve-upstreams.ts'
 import type { RouteSettings } from './route.ts'
 import type { Admin, Config, FieldPredicate, Listener, PluginEntry, Route, Settings } from './schema.ts'
+import { resolveSecurity } from './security.ts'
 import { leftOut, type ReadSettings } from './settings.ts'
 
 /** A configuration whose parts know where in the file they come from. */
@@ -73,11 +76,13 @@ export function resolve(
     shutdown_timeout: settings.shutdown_timeout,
     shutdown_delay: settings.shutdown_delay,
     trusted_proxies: settings.trusted_proxies,
-    redis: settings.redis ?? null,
+    redis: resolveRedis(settings.redis, dir),
     timeouts: settings.timeouts,
     limits: settings.limits,
     access_log: resolveAccessLog(settings.access_log, dir),
     server_header: settings.server_header,
+    security: resolveSecurity(settings.security, dir),
+    consumers: resolveConsumers(settings.consumers, report),
     plugins: globals,
     routes,
     upstreams,
@@ -148,6 +153,8 @@ function resolveRoute(
     body_size: route.body_size ?? null,
     access_log: routeLog(route.access_log, settings.access_log),
     plugins,
+    auth: { match: route.auth.match, anonymous: route.auth.anonymous ?? null },
+    public: route.public,
   }
 }
 

@@ -28,6 +28,21 @@ const path = z.string().superRefine((text, context) => {
 
 const fieldName = z.string().min(1)
 
+const match = z.literal(['all', 'any'])
+
+const auth = z.union(
+  [
+    match.transform((chosen) => ({ match: chosen, anonymous: undefined })),
+    z.strictObject({
+      match: match.default('all').describe('Whether each of them, or any, must accept a request.'),
+      anonymous: entityName
+        .optional()
+        .describe('Consumer that callers without credentials are; bad credentials are refused all the same.'),
+    }),
+  ],
+  { error: 'must be all, any, or a mapping with "match" and "anonymous"' },
+)
+
 export const route = z.strictObject({
   name: entityName.optional().describe('What logs and metrics call it; made from host and path when not given.'),
   hosts: z.array(hostPattern).prefault([]).describe('`api.example.com`, `*.example.org`; none: every host.'),
@@ -59,6 +74,12 @@ export const route = z.strictObject({
     .union([z.string().min(1), inlineUpstream], { error: 'must be the name of an upstream, a URL, or a mapping' })
     .optional()
     .describe('Name of an entry of `upstreams`, a URL, or an upstream in place. None where a plugin always answers.'),
+  auth: auth
+    .prefault({})
+    .describe(
+      'How several authenticating plugins work together: `all` (each must accept the request) or `any`; as a mapping also with `anonymous`.',
+    ),
+  public: z.boolean().default(false).describe('Anybody may use it, although `security.require_auth` is set.'),
   timeouts: routeTimeouts.prefault({}).describe('What differs from the top level.'),
   body_size: size({ off: true }).optional().describe('Most bytes of a request body; else `limits.body_size`.'),
   access_log: routeAccessLog.optional().describe('`off`, or how many requests are logged; else as at the top level.'),

@@ -1,6 +1,6 @@
 import { checkAddresses } from './check-addresses.ts'
 import { checkChains } from './check-chains.ts'
-import { checkListenerTls, checkUpstreamTls } from './check-files.ts'
+import { checkClientTls, checkListenerTls, checkRevocationsFile } from './check-files.ts'
 import { checkRoutes } from './check-routes.ts'
 import { checkSecrets } from './check-secrets.ts'
 import type { ConfigDocument } from './document.ts'
@@ -42,7 +42,9 @@ async function check(report: Report, dir: string): Promise<Config | null> {
 
   checkAddresses(config, report)
   checkListenerTls(config.listeners, report)
-  for (const upstream of config.upstreams) checkUpstreamTls(upstream, places.get(upstream) as Path, report)
+  for (const upstream of config.upstreams) checkClientTls(upstream.tls, places.get(upstream) as Path, report)
+  if (config.redis?.tls) checkClientTls(config.redis.tls, ['redis'], report)
+  checkRevocationsFile(config.security.revocations.file, report)
   const broken = checkRoutes(resolved, report)
   checkChains(resolved, broken, registry, report)
   checkSecrets(config, report)

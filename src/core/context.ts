@@ -1,11 +1,20 @@
 import type { HeaderList } from './headers.ts'
+import type { Admission } from './services/limits.ts'
 
 /** Who calls, as an authenticating plugin proved it. */
 export interface Consumer {
+  /** What limits count by and logs show. */
   readonly id: string
   readonly name: string | null
   readonly tier: string | null
+  readonly tenant: string | null
   readonly groups: readonly string[]
+  readonly roles: readonly string[]
+  readonly scopes: readonly string[]
+  /** Which of its credentials was used: the id of an API key, a user name; never a secret. */
+  readonly credential: string | null
+  /** Nobody proved anything: the route lets such callers in under this name. */
+  readonly anonymous: boolean
 }
 
 /**
@@ -61,6 +70,11 @@ export class RequestContext {
 
   consumer: Consumer | null = null
   claims: Readonly<Record<string, unknown>> | null = null
+
+  // ── Limits. Written by rate-limiting in the access phase, read by its own later steps and by the access log.
+
+  /** What the limits said, the last check first; `null`: none was made. */
+  admission: Admission | null = null
 
   // ── The answer. Written when it begins; response steps may change status and headers.
 
@@ -128,7 +142,15 @@ type RequestFacts =
 export type AccessContext = Readonly<Pick<RequestContext, RequestFacts>> &
   Pick<
     RequestContext,
-    'upstreamPath' | 'query' | 'headers' | 'bodyLimit' | 'origin' | 'consumer' | 'claims' | 'addResponseHeader'
+    | 'upstreamPath'
+    | 'query'
+    | 'headers'
+    | 'bodyLimit'
+    | 'origin'
+    | 'consumer'
+    | 'claims'
+    | 'admission'
+    | 'addResponseHeader'
   >
 
 /** What a response step sees: the request is over and done with, status and response fields may change. */
@@ -141,6 +163,7 @@ export type ResponseContext = Readonly<
     | 'origin'
     | 'consumer'
     | 'claims'
+    | 'admission'
     | 'upstreamName'
     | 'target'
     | 'upstreamStatus'

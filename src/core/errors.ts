@@ -61,7 +61,11 @@ const catalogue = {
     close: true,
   },
 
+  credentials_missing: { status: 401, source: 'downstream', message: 'Credentials are required.' },
+  credentials_invalid: { status: 401, source: 'downstream', message: 'The credentials are not valid.' },
+
   ip_forbidden: { status: 403, source: 'gateway', message: 'Your address is not allowed here.' },
+  access_denied: { status: 403, source: 'downstream', message: 'You are not allowed to do this.' },
 
   route_not_found: { status: 404, source: 'downstream', message: 'No route matches this request.' },
   method_not_allowed: { status: 405, source: 'downstream', message: 'The method is not allowed for this path.' },
@@ -84,6 +88,7 @@ const catalogue = {
   unsupported_media_type: { status: 415, source: 'downstream', message: 'The content type is not accepted here.' },
   expectation_failed: { status: 417, source: 'downstream', message: 'The expectation cannot be met.' },
   headers_too_large: { status: 431, source: 'downstream', message: 'The header fields are too large.', close: true },
+  rate_limit_exceeded: { status: 429, source: 'downstream', message: 'Too many requests.' },
 
   internal_error: { status: 500, source: 'gateway', message: 'The gateway failed to handle the request.' },
   plugin_failed: { status: 500, source: 'gateway', message: 'The gateway failed to handle the request.' },
@@ -110,6 +115,9 @@ const catalogue = {
 
   no_healthy_target: { status: 503, source: 'upstream', message: 'No target of the upstream is available.' },
   upstream_overloaded: { status: 503, source: 'gateway', message: 'Too many requests are waiting for the upstream.' },
+  auth_unavailable: { status: 503, source: 'gateway', message: 'Credentials cannot be checked at the moment.' },
+  auth_overloaded: { status: 503, source: 'gateway', message: 'Too many credentials are being checked.' },
+  limits_unavailable: { status: 503, source: 'gateway', message: 'Limits cannot be checked at the moment.' },
 
   plugin_timeout: { status: 504, source: 'gateway', message: 'A plugin took too long.' },
   upstream_connect_timeout: { status: 504, source: 'upstream', message: 'Connecting to the upstream took too long.' },

@@ -1,5 +1,6 @@
-import type { AccessContext, LogContext, ResponseContext } from './context.ts'
+import type { AccessContext, Consumer, LogContext, ResponseContext } from './context.ts'
 import type { Rejection } from './errors.ts'
+import type { Services } from './services/services.ts'
 
 /** An answer that a plugin gives by itself and that is no error: a health page, a CORS preflight. Built at compile. */
 export interface LocalReply {
@@ -49,8 +50,26 @@ export interface Deps {
   readonly route: RouteFacts
   /** Folder of the configuration file: relative paths in a plugin's configuration start here. */
   readonly configDir: string
+  /** The entry is one of the top-level `plugins`: `beforeMatch` has done its part already. */
+  readonly global: boolean
   readonly log: PluginLog
+  readonly services: Services
+  /** The consumers of the configuration, by id. */
+  readonly consumers: ReadonlyMap<string, KnownConsumer>
+  /**
+   * What outlives a reload: the thing of that key, made if no snapshot in force has it. It is closed when the last
+   * snapshot that asked for it is gone. Made also where a configuration is only checked: to make must start nothing.
+   */
+  keep<T extends Kept>(key: string, make: () => T): T
 }
+
+/** A living thing that plugins of several snapshots share. */
+export interface Kept {
+  close?(): void
+}
+
+/** A consumer as the configuration knows it. */
+export type KnownConsumer = Pick<Consumer, 'id' | 'name' | 'tier' | 'tenant' | 'groups' | 'roles' | 'scopes'>
 
 /** What is known of a route when its chain is compiled. */
 export interface RouteFacts {
@@ -90,12 +109,28 @@ export interface Plugin<C = unknown> {
   /** Phases in which it may have a step, for `sluice plugins`. */
   readonly phases?: readonly Phase[]
   readonly schema: ConfigSchema<C>
+  /**
+   * It finds out who calls. Several of them on a route form a group, of which one or all must accept the request. A
+   * request without credentials for it must be refused with `credentials_missing`, unless its own configuration says
+   * `optional`; then it provides nothing.
+   */
+  readonly authenticates?: boolean
+  /** It may answer with what earlier requests left: whoever calls must be known before. */
+  readonly caches?: boolean
   provides?(config: C): readonly Fact[]
   requires?(config: C): readonly Fact[]
   /** Request headers (lower-case) that this plugin injects: removed from what clients send, on every route. */
   injects?(config: C): readonly string[]
+  /** Files that its configuration names; relative ones start in its folder. They are watched. */
+  files?(config: C): readonly string[]
   /** Methods that it answers by itself: its route takes them whatever methods the route states. */
   answers?(config: C): readonly string[]
+  /**
+   * For entries of the top-level `plugins`: a step that runs before the route is matched; made once per snapshot. What it
+   * does, the access step of `create` leaves out when `deps.global` is set. The response and log steps of `create` see every
+   * request then, also those that match no route, or one that has another entry of this name, or none.
+   */
+  beforeMatch?(config: C, deps: Deps): AccessStep | undefined
   /** Runs in primary and worker; may throw a `ConfigFault` for what a schema can't see. */
   create(config: C, deps: Deps): Steps
 }

@@ -23,3 +23,22 @@ export const seconds = z
     return z.NEVER
   })
   .meta({ unit: 'duration' })
+
+/** The longest time span that a timer can hold: 2³¹ − 1 milliseconds. */
+const longest = 24 * 86_400_000
+
+/** A time span; milliseconds once it is parsed. At least `min` (1 ms unless told) and at most 24 days. */
+export function duration(min: readonly [milliseconds: number, words: string] = [1, '1ms']) {
+  const words = 'must be a duration such as 50ms, 10s or 1m, or a number of seconds'
+  return z
+    .union([z.string(), z.number()], { error: words })
+    .transform((value, context) => {
+      const milliseconds = parseDuration(value)
+      if (milliseconds === null) context.addIssue(words)
+      else if (milliseconds < min[0]) context.addIssue(`must be at least ${min[1]}`)
+      else if (milliseconds > longest) context.addIssue('must be at most 24d')
+      else return milliseconds
+      return z.NEVER
+    })
+    .meta({ unit: 'duration' })
+}

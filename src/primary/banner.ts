@@ -1,3 +1,4 @@
+import { formatAddress } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import { packageVersion } from './version.ts'
 
@@ -14,15 +15,10 @@ export function banner({ config, workers, admin }: BannerFacts): string {
     ['listeners', listeners.join('  ')],
     ['workers', String(workers)],
     ['routes', `${config.routes.length} to ${config.upstreams.length} upstreams`],
-    ['stores', config.redis === null ? 'none' : `redis ${hostOf(config.redis.url)}`],
+    ['stores', config.redis === null ? 'none' : `redis ${config.redis.addresses.map(formatAddress).join('  ')}`],
     ['admin', admin === null ? 'off' : `http://${admin}`],
   ]
   return ['', `  Sluice ${packageVersion}`, ...rows.map(([name, text]) => `  ${name?.padEnd(10)}${text}`), '', ''].join(
     '\n',
   )
-}
-
-/** A store's URL may hold a password: only the host is shown. */
-function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : ''
 }

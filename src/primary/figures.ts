@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.ts'
 import type { WorkerReport } from '../core/messages.ts'
+import { InstrumentSet } from '../telemetry/instruments.ts'
 import { type GatewayFacts, MetricsMerger } from '../telemetry/metrics.ts'
 import { unpackReport } from '../telemetry/report.ts'
 import { Totals } from '../telemetry/totals.ts'
@@ -23,6 +24,8 @@ const classNames = ['none', '1xx', '2xx', '3xx', '4xx', '5xx']
 /** What workers report, added up. */
 export class Figures {
   readonly #merger = new MetricsMerger()
+  /** What is counted in this process. */
+  readonly instruments = new InstrumentSet()
   readonly #latest = new Map<number, WorkerReport>()
 
   take(report: WorkerReport): void {
@@ -38,7 +41,7 @@ export class Figures {
 
   /** Prometheus text. */
   metrics(facts: GatewayFacts): string {
-    return this.#merger.text(facts)
+    return this.#merger.text(facts, this.instruments.report())
   }
 
   upstreams({ upstreams }: Config): UpstreamStatus[] {

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import type { PrimaryMessage, WorkerMessage, WorkerReport } from '../core/messages.ts'
+import type { PrimaryMessage, Topic, WorkerMessage, WorkerReport } from '../core/messages.ts'
 
 /** How a worker answers a snapshot: it has compiled it, it can't, or it died (or was killed, being deaf) over it. */
 export type Preparation =
@@ -18,12 +18,18 @@ export interface ForkSettings {
   onReady(): void
   /** Figures, asked for or the last ones of a worker that has drained. */
   onReport(report: WorkerReport): void
+  /** One of its services has something to say. */
+  onService(topic: Topic, body: unknown): void
   /** Called once, when the process has ended. */
   onExit(): void
 }
 
+let forks = 0
+
 /** One forked worker, as the primary sees it: its process, its channel, what it has answered. */
 export class Fork {
+  /** Never the same again, as process ids are. */
+  readonly id = (forks += 1)
   readonly startedAt = Date.now()
   /** `Date.now()` when it first served a snapshot; 0 before. */
   activeSince = 0
@@ -113,6 +119,11 @@ export class Fork {
     this.#send({ type: 'reopen_logs' })
   }
 
+  /** For one of its services. */
+  tell(topic: Topic, body: unknown): void {
+    this.#send({ type: 'service', topic, body })
+  }
+
   /** Has it finish what is in flight and exit; killed when it is not done in time. True: it ended by itself. */
   async drain(timeout: number, slack: number): Promise<boolean> {
     if (!this.alive) return true
@@ -172,6 +183,8 @@ export class Fork {
       case 'metrics':
         this.#settings.onReport(message.report)
         return this.#waits.get(`metrics ${message.id}`)?.(message)
+      case 'service':
+        return this.#settings.onService(message.topic, message.body)
       case 'fatal':
         this.#complaint ||= message.reason
         return

@@ -11,7 +11,9 @@ import { banner } from './banner.ts'
 import { Addresses } from './claim.ts'
 import { countCores } from './cores.ts'
 import { Figures } from './figures.ts'
+import { Link } from './link.ts'
 import { type InForce, type Loaded, packConfig, Reload, type ReloadResult } from './reload.ts'
+import { NodeServices } from './services.ts'
 import { Supervisor } from './supervisor.ts'
 import { packageVersion } from './version.ts'
 import { type Watch, watchFiles } from './watch.ts'
@@ -79,6 +81,7 @@ class Primary implements AdminSource {
   readonly #startedAt = Date.now()
   readonly #admin = new Admin(this)
   readonly #figures = new Figures()
+  readonly #services: NodeServices
   readonly #supervisor: Supervisor
   readonly #reload: Reload
   readonly #ended: Promise<number>
@@ -96,12 +99,15 @@ class Primary implements AdminSource {
       log.fatal(reason)
       this.#end(1)
     }
+    const link = new Link()
+    this.#services = new NodeServices(link, log, this.#figures.instruments)
+    this.#services.configure(first.config)
     // The front end answers 431 beyond 4 kB of header fields unless this is set when it is loaded.
     const env = { ...process.env, SLUICE_WORKER: '1', UWS_HTTP_MAX_HEADERS_SIZE: '16384' }
     const onReport = (report: WorkerReport): void => this.#figures.take(report)
     const onGone = (pid: number): void => this.#figures.retire(pid)
     this.#supervisor = new Supervisor(
-      { script, env, log, onHopeless, onReport, onGone },
+      { script, env, log, link, onHopeless, onReport, onGone },
       packConfig(first.version, first.config),
     )
     this.#reload = new Reload(
@@ -113,6 +119,7 @@ class Primary implements AdminSource {
         log,
         onRead: (files) => this.#watch?.follow(files),
         onChange: (current, previous) => {
+          this.#services.configure(current.config)
           this.#resize(current.config)
           this.#announce(current.config, previous.config)
         },
@@ -134,6 +141,7 @@ class Primary implements AdminSource {
 
     this.#watch?.close()
     this.#admin.close()
+    await this.#services.close()
     for (const [signal, listener] of Object.entries(signals)) process.off(signal, listener)
     return code
   }
@@ -239,6 +247,7 @@ class Primary implements AdminSource {
       configuration: { version, hash, age: seconds(since), last_reload_ok: this.#reload.lastOk },
       workers: this.#supervisor.status(),
       upstreams: this.#figures.upstreams(config),
+      ...this.#services.status(),
     }
   }
 }

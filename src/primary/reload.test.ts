@@ -9,6 +9,7 @@ import type { Address } from '../config/address.ts'
 import type { Config } from '../config/schema.ts'
 import { Admin, type AdminSource } from './admin.ts'
 import { Addresses, claimAddresses } from './claim.ts'
+import { Link } from './link.ts'
 import { type Loaded, packConfig, Reload } from './reload.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -51,6 +52,7 @@ beforeEach(async () => {
       script,
       env: process.env,
       log,
+      link: new Link(),
       onHopeless: () => expect.unreachable('the supervisor gave up'),
       onReport: () => {},
       onGone: () => {},

@@ -6,6 +6,7 @@ import { Packr } from 'msgpackr'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Bounds } from './bounds.ts'
+import { Link } from './link.ts'
 import { type Packed, Supervisor, type SupervisorSettings } from './supervisor.ts'
 
 const script = fileURLToPath(new URL('../../test/support/tiny-worker.mjs', import.meta.url))
@@ -36,6 +37,7 @@ function start(first: Packed, bounds: Partial<Bounds> = {}, more: Partial<Superv
       script,
       env: process.env,
       log: pino({ level: 'silent' }),
+      link: new Link(),
       onHopeless: () => expect.unreachable('the supervisor gave up'),
       onReport: () => {},
       onGone: () => {},

@@ -2,6 +2,7 @@ import type { WorkerReport } from '../core/messages.ts'
 import type { Log } from '../telemetry/logger.ts'
 import { type Bounds, defaultBounds } from './bounds.ts'
 import { Fork, type WorkerState } from './fork.ts'
+import type { Link } from './link.ts'
 
 /** A packed snapshot and its number. */
 export interface Packed {
@@ -14,6 +15,8 @@ export interface SupervisorSettings {
   readonly script: string
   readonly env: NodeJS.ProcessEnv
   readonly log: Log
+  /** Services talk to workers through it. */
+  readonly link: Link
   /** Called at most once: no worker can be kept alive, and none is. */
   onHopeless(reason: string): void
   /** Figures of a worker. */
@@ -185,13 +188,16 @@ export class Supervisor {
         // Its last words may arrive after the news of its end.
         if (!worker.alive) settings.onGone(worker.pid)
       },
+      onService: (topic, body) => settings.link.hear(worker.id, topic, body),
       onReady: () => {
         clearTimeout(start)
+        settings.link.join(worker)
         void this.#install(worker)
       },
       onExit: () => {
         clearTimeout(start)
         settings.onGone(worker.pid)
+        settings.link.leave(worker.id)
         this.#bury(worker)
       },
     })

@@ -7,10 +7,23 @@ import { reply } from './reply.ts'
 
 /**
  * The life of a request, called by the listener once a request: match, access steps, upstream. Never throws, never
- * awaits: a step that waits is continued by `resumed`. Time limits come in through `expired`, the client's going away
+ * awaits: a step that waits is continued when it settles. Time limits come in through `expired`, the client's going away
  * through `abandoned`.
  */
 export function handle(exchange: Exchange): void {
+  const { beforeMatch } = exchange.snapshot
+  if (beforeMatch === null) return matchRoute(exchange)
+  const verdict = beforeMatch(exchange)
+  if (verdict instanceof Promise) wait(exchange, verdict, matchOrReply)
+  else matchOrReply(exchange, verdict)
+}
+
+function matchOrReply(exchange: Exchange, verdict: Verdict): void {
+  if (verdict === undefined) matchRoute(exchange)
+  else reply(exchange, verdict)
+}
+
+function matchRoute(exchange: Exchange): void {
   const match = exchange.snapshot.router.match(exchange)
   if (match === null) return reply(exchange, noRoute(exchange))
 
@@ -23,7 +36,7 @@ export function handle(exchange: Exchange): void {
 
   if (route.access === null) return forward(exchange)
   const verdict = route.access(exchange)
-  if (verdict instanceof Promise) wait(exchange, verdict)
+  if (verdict instanceof Promise) wait(exchange, verdict, admit)
   else admit(exchange, verdict)
 }
 
@@ -34,18 +47,18 @@ function admit(exchange: Exchange, verdict: Verdict): void {
   forward(exchange)
 }
 
-function wait(exchange: Exchange, pending: Promise<Verdict>): void {
+function wait(exchange: Exchange, pending: Promise<Verdict>, next: typeof admit): void {
   exchange.deadline = exchange.startedAt + exchange.route.timeouts.plugins
   pending.then(
-    (verdict) => resumed(exchange, verdict),
-    () => resumed(exchange, rejections.plugin_failed),
+    (verdict) => resume(exchange, verdict, next),
+    () => resume(exchange, rejections.plugin_failed, next),
   )
 }
 
-function resumed(exchange: Exchange, verdict: Verdict): void {
+function resume(exchange: Exchange, verdict: Verdict, next: typeof admit): void {
   if (exchange.phase === 'done') return // the client went away, or the time was up
   exchange.deadline = Infinity
-  admit(exchange, verdict)
+  next(exchange, verdict)
 }
 
 /** The time limit of the phase, or of the whole request, has passed. */

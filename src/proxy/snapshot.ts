@@ -74,6 +74,8 @@ export interface ListenerSettings {
  */
 export interface Snapshot {
   readonly version: number
+  /** Runs before the match; `null` when nothing does. */
+  readonly beforeMatch: Route['access']
   readonly router: Router<Route>
   readonly listeners: readonly ListenerSettings[]
   /** Every upstream by name, for metrics and for closing what a later snapshot uses no more. */

@@ -117,7 +117,17 @@ describe('a line', () => {
         failureDetail: 'ECONNREFUSED "x"\n',
         aborted: true,
         respondedAt: 0,
-        consumer: { id: 'ann', name: null, tier: null, groups: [] },
+        consumer: {
+          id: 'ann',
+          name: null,
+          tier: null,
+          groups: [],
+          tenant: null,
+          roles: [],
+          scopes: [],
+          credential: null,
+          anonymous: false,
+        },
       }),
     )
     expect(line).toMatchObject({

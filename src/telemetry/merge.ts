@@ -1,5 +1,7 @@
 import type { WorkerReport } from '../core/messages.ts'
 import { Exposition } from './exposition.ts'
+import { type BusyKey, busiestKeys } from './instrument-totals.ts'
+import type { InstrumentReport } from './instruments.ts'
 import { type Report, unpackReport } from './report.ts'
 import { type Durations, Totals } from './totals.ts'
 
@@ -50,12 +52,22 @@ export class MetricsMerger {
     this.#dead = totals.report()
   }
 
-  /** Everything in the Prometheus text format. */
-  text(facts: GatewayFacts): string {
+  /** Everything in the Prometheus text format. `own`: what the instruments of the primary itself say. */
+  text(facts: GatewayFacts, own: readonly InstrumentReport[] = []): string {
     const totals = new Totals()
     if (this.#dead !== null) totals.add(this.#dead, false)
     for (const report of this.#live.values()) totals.add(report, true)
+    totals.instruments.add(own, true)
     return exposed(totals, facts)
+  }
+
+  /** The busiest keys of a ranking over all workers, most frequent first. */
+  busiestKeys(ranking: string, most: number): BusyKey[] {
+    return busiestKeys(
+      [...this.#live.values()].flatMap(({ rankings }) => rankings),
+      ranking,
+      most,
+    )
   }
 }
 
@@ -77,6 +89,7 @@ function exposed(totals: Totals, facts: GatewayFacts): string {
   exposeRequests(out, totals)
   exposeUpstreams(out, totals)
   exposeProcesses(out, totals)
+  totals.instruments.expose(out)
   return out.toString()
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, expect, test } from 'vitest'
 import type { WorkerReport } from '../core/messages.ts'
-import { type GatewayFacts, MetricsMerger, mergeReports, WorkerMetrics } from './metrics.ts'
+import { type GatewayFacts, InstrumentSet, MetricsMerger, mergeReports, WorkerMetrics } from './metrics.ts'
 import { unpackReport } from './report.ts'
 
 const facts: GatewayFacts = {
@@ -302,6 +302,92 @@ describe('MetricsMerger', () => {
     )
     merger.take([{ pid: a.pid, version: 0, metrics: other }])
     expect(total(merger, 'sluice_requests_total')).toBe(1)
+  })
+})
+
+describe('instruments', () => {
+  const seconds = [0.001, 0.01, 0.1]
+
+  test('of all workers and of the primary are one', () => {
+    const merger = new MetricsMerger()
+    const [a, b] = [worker(), worker()]
+    const own = new InstrumentSet()
+    for (const [set, count] of [
+      [a.metrics.instruments, 1],
+      [b.metrics.instruments, 2],
+      [own, 4],
+    ] as const) {
+      set.counter('sluice_things_total', 'Things.', ['kind', 'a "b"\n']).add(count)
+      set.counter('sluice_things_total', 'Things.', ['kind', 'never'])
+      set.gauge('sluice_leases_open', 'Leases.', [], 'sum', () => count)
+      set.gauge('sluice_age_seconds', 'Age.', [], 'max', () => -count)
+      const calls = set.distribution('sluice_call_seconds', 'Calls.', seconds, ['store', 'redis'])
+      for (const value of [0.001, 0.0011, 0.05, 7]) calls.record(value * count)
+    }
+    merger.take([a.report(), b.report()])
+    const samples = parse(merger.text(facts, own.report()))
+    expect(valueOf(samples, 'sluice_things_total', { kind: 'a "b"\n' })).toBe(7)
+    expect(valueOf(samples, 'sluice_things_total', { kind: 'never' })).toBe(0)
+    expect(valueOf(samples, 'sluice_leases_open')).toBe(7)
+    expect(valueOf(samples, 'sluice_age_seconds')).toBe(-1)
+    const bucket = (le: string) => valueOf(samples, 'sluice_call_seconds_bucket', { store: 'redis', le })
+    expect(['0.001', '0.01', '0.1', '+Inf'].map(bucket)).toEqual([1, 6, 8, 12])
+    expect(valueOf(samples, 'sluice_call_seconds_sum', { store: 'redis' })).toBeCloseTo(7 * 7.0521, 10)
+    expect(valueOf(samples, 'sluice_call_seconds_count', { store: 'redis' })).toBe(12)
+  })
+
+  test('of dead workers stay, but for gauges', () => {
+    const merger = new MetricsMerger()
+    for (const { metrics, report, pid: id } of [worker(), worker(), worker()]) {
+      metrics.instruments.counter('sluice_things_total', 'Things.').add(2)
+      metrics.instruments.gauge('sluice_leases_open', 'Leases.', [], 'sum', () => 5)
+      metrics.instruments.distribution('sluice_call_seconds', 'Calls.', seconds).record(0.05)
+      merger.take([report()])
+      merger.retire(id)
+    }
+    const samples = parse(merger.text(facts))
+    expect(valueOf(samples, 'sluice_things_total')).toBe(6)
+    expect(valueOf(samples, 'sluice_leases_open')).toBeUndefined()
+    expect(valueOf(samples, 'sluice_call_seconds_bucket', { le: '0.01' })).toBe(0)
+    expect(valueOf(samples, 'sluice_call_seconds_bucket', { le: '0.1' })).toBe(3)
+    expect(valueOf(samples, 'sluice_call_seconds_sum')).toBeCloseTo(0.15, 10)
+  })
+
+  test('that contradict each other do not spoil the rest', () => {
+    const merger = new MetricsMerger()
+    const [a, b] = [worker(), worker()]
+    a.metrics.instruments.counter('sluice_things_total', 'Things.').add(2)
+    b.metrics.instruments.gauge('sluice_things_total', 'Things.', [], 'sum', () => 3)
+    a.metrics.instruments.distribution('sluice_call_seconds', 'Calls.', seconds).record(1)
+    b.metrics.instruments.distribution('sluice_call_seconds', 'Calls.', [1, 2]).record(1)
+    merger.take([a.report(), b.report()])
+    const samples = parse(merger.text(facts))
+    expect(valueOf(samples, 'sluice_things_total')).toBe(2)
+    expect(valueOf(samples, 'sluice_call_seconds_count')).toBe(1)
+  })
+
+  test('name the busiest keys over all workers', () => {
+    const merger = new MetricsMerger()
+    const [a, b] = [worker(), worker()]
+    for (const { metrics } of [a, b]) {
+      const users = metrics.instruments.ranking('limits', ['route', 'users', 'limit', 'per-user'])
+      for (let i = 0; i < 30; i++) users.note('ann', i / 30, false)
+      for (let i = 0; i < 10; i++) users.note('bob', 1, i >= 5)
+      metrics.instruments.ranking('limits', ['route', 'orders', 'limit', 'all']).note('', 0.5, false)
+      metrics.instruments.ranking('others', []).note('x', 0.5, false)
+    }
+    b.metrics.instruments.ranking('limits', ['route', 'users', 'limit', 'per-user']).note('ann', 0.25, false)
+    merger.take([a.report(), b.report()])
+    const labels = { route: 'users', limit: 'per-user' }
+    expect(merger.busiestKeys('limits', 3)).toEqual([
+      { labels, key: 'ann', share: 0.753, refused: 0, saturation: 0.967 },
+      { labels, key: 'bob', share: 0.247, refused: 0.5, saturation: 1 },
+      { labels: { route: 'orders', limit: 'all' }, key: '', share: 1, refused: 0, saturation: 0.5 },
+    ])
+    expect(merger.busiestKeys('limits', 1)).toHaveLength(1)
+    merger.retire(a.pid)
+    merger.retire(b.pid)
+    expect(merger.busiestKeys('limits', 3)).toEqual([])
   })
 })
 

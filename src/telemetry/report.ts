@@ -1,4 +1,5 @@
 import { Packr } from 'msgpackr'
+import type { InstrumentReport, RankingReport } from './instruments.ts'
 
 /** One worker's figures at one moment. Counters run from the worker's start. */
 export interface Report {
@@ -22,6 +23,9 @@ export interface Report {
   readonly residentBytes: number
   readonly heapBytes: number
   readonly cpuSeconds: number
+  /** Of services and plugins. */
+  readonly instruments: readonly InstrumentReport[]
+  readonly rankings: readonly RankingReport[]
 }
 
 export interface RouteReport {

@@ -1,4 +1,6 @@
 import { Float64Histogram } from 'hdr-histogram-js'
+import { InstrumentTotals } from './instrument-totals.ts'
+import type { RankingReport } from './instruments.ts'
 import type { ConnectionsReport, DurationReport, Report, RouteReport } from './report.ts'
 
 /** Durations of several workers. */
@@ -72,6 +74,8 @@ export class Totals {
   residentBytes = 0
   heapBytes = 0
   cpuSeconds = 0
+  readonly instruments = new InstrumentTotals()
+  readonly rankings: RankingReport[] = []
 
   /** Adds what a worker has counted; with `isAlive`, also what it is doing now. */
   add(report: Report, isAlive: boolean): void {
@@ -112,7 +116,9 @@ export class Totals {
     this.downstreamOpened += report.downstreamOpened
     this.accessLogDropped += report.accessLogDropped
     this.cpuSeconds += report.cpuSeconds
+    this.instruments.add(report.instruments, isAlive)
     if (!isAlive) return
+    this.rankings.push(...report.rankings)
     this.requestsInFlight += report.requestsInFlight
     this.downstreamOpen += report.downstreamOpen
     this.residentBytes += report.residentBytes
@@ -168,6 +174,8 @@ export class Totals {
       residentBytes: 0,
       heapBytes: 0,
       cpuSeconds: this.cpuSeconds,
+      instruments: this.instruments.report(),
+      rankings: [],
     }
   }
 }

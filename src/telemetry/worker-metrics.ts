@@ -1,5 +1,6 @@
 import { type EventLoopUtilization, type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { DurationHistogram } from './histogram.ts'
+import { InstrumentSet } from './instruments.ts'
 import { type ConnectionsReport, packReport, type RouteReport, type TargetReport } from './report.ts'
 
 /** Series that a worker keeps per route (and per target); what is beyond shares one named `_other`. */
@@ -148,6 +149,8 @@ export class WorkerMetrics {
   snapshot = 0
   /** Downstream connections accepted since the start. */
   downstreamOpened = 0
+  /** Figures of services and plugins. */
+  readonly instruments = new InstrumentSet()
   sources: Sources = {
     upstreamConnections: () => [],
     requestsInFlight: () => 0,
@@ -229,6 +232,8 @@ export class WorkerMetrics {
       residentBytes: memory.rss,
       heapBytes: memory.heapUsed,
       cpuSeconds: (cpu.user + cpu.system) / 1e6,
+      instruments: this.instruments.report(),
+      rankings: this.instruments.rankings(),
     })
   }
 

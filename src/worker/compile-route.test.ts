@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { depsOf } from '../../test/support/plugin.ts'
 import type { EffectivePlugin } from '../config/effective-plugins.ts'
 import { RequestContext } from '../core/context.ts'
 import { rejections } from '../core/errors.ts'
@@ -7,6 +8,7 @@ import { TimeLimits } from '../proxy/time-limit.ts'
 import { ChainFault, type ChainServices, compileChain } from './compile-route.ts'
 
 const route = { name: 'api', paramNames: [], methods: [] }
+const auth = { match: 'all', anonymous: null } as const
 
 function plugin(name: string, steps: Steps, more: Partial<Plugin> = {}): Plugin {
   return definePlugin({
@@ -44,7 +46,7 @@ function services(): ChainServices & { faults: string[] } {
     faults,
     limits: new TimeLimits(),
     report: (name, phase, kind) => faults.push(`${name} ${phase} ${kind}`),
-    depsFor: () => ({ route, configDir: '/', log: { info() {}, warn() {}, error() {} } }),
+    depsFor: () => depsOf(route),
   }
 }
 
@@ -52,8 +54,8 @@ const stuck = () => new Promise<Verdict>(() => {})
 
 describe('compileChain', () => {
   test('has null phases without steps', () => {
-    expect(compileChain([], route, services())).toEqual({ access: null, response: null, log: null, injects: [] })
-    const empty = compileChain([effective(plugin('a', {}))], route, services())
+    expect(compileChain([], route, auth, services())).toEqual({ access: null, response: null, log: null, injects: [] })
+    const empty = compileChain([effective(plugin('a', {}))], route, auth, services())
     expect(empty).toEqual({ access: null, response: null, log: null, injects: [] })
   })
 
@@ -65,7 +67,7 @@ describe('compileChain', () => {
         response: () => void trace.push(`${name} response`),
         log: () => void trace.push(`${name} log`),
       })
-    const chain = compileChain([effective(traced('b')), effective(traced('a'))], route, services())
+    const chain = compileChain([effective(traced('b')), effective(traced('a'))], route, auth, services())
     const ctx = new RequestContext()
     expect(chain.access?.(ctx)).toBeUndefined()
     expect(chain.response?.(ctx)).toBeUndefined()
@@ -85,21 +87,21 @@ describe('compileChain', () => {
         },
       },
     )
-    compileChain([effective(curious, { config: { x: 1 } })], route, services())
+    compileChain([effective(curious, { config: { x: 1 } })], route, auth, services())
     expect(seen).toEqual([{ x: 1 }, 'api'])
   })
 
   test('collects the headers that are injected', () => {
     const a = plugin('a', {}, { injects: () => ['X-A', 'x-b'] })
     const b = plugin('b', {}, { injects: () => ['X-B', 'X-C'] })
-    expect(compileChain([effective(a), effective(b)], route, services()).injects).toEqual(['x-a', 'x-b', 'x-c'])
+    expect(compileChain([effective(a), effective(b)], route, auth, services()).injects).toEqual(['x-a', 'x-b', 'x-c'])
   })
 
   test('wants facts to be provided before they are required', () => {
     const jwt = effective(plugin('jwt', {}, { provides: () => ['claims'] }))
     const user = effective(plugin('user', {}, { requires: () => ['claims', 'request_id'] }))
-    expect(() => compileChain([jwt, user], route, services())).not.toThrow()
-    expect(() => compileChain([user, jwt], route, services())).toThrow(
+    expect(() => compileChain([jwt, user], route, auth, services())).not.toThrow()
+    expect(() => compileChain([user, jwt], route, auth, services())).toThrow(
       'route "api": plugin "user": needs "claims", but no plugin before it provides that',
     )
   })
@@ -117,7 +119,7 @@ describe('compileChain', () => {
       ),
     )
     try {
-      compileChain([effective(plugin('b', {})), broken], route, services())
+      compileChain([effective(plugin('b', {})), broken], route, auth, services())
       expect.unreachable()
     } catch (error) {
       expect(error).toBeInstanceOf(ChainFault)
@@ -134,12 +136,12 @@ describe('compileChain', () => {
     [{ access: 'yes' }, 'the access step must be a function'],
   ])("takes no nonsense from an operator's module: %j", (steps, message) => {
     const custom = plugin('a', steps as unknown as Steps)
-    expect(() => compileChain([effective(custom)], route, services())).toThrow(message)
+    expect(() => compileChain([effective(custom)], route, auth, services())).toThrow(message)
   })
 
   test('takes no header names that are none', () => {
     const custom = plugin('a', {}, { injects: () => ['a b'] })
-    expect(() => compileChain([effective(custom)], route, services())).toThrow('which is no header')
+    expect(() => compileChain([effective(custom)], route, auth, services())).toThrow('which is no header')
   })
 })
 
@@ -150,7 +152,7 @@ describe('a step that throws', () => {
 
   test('refuses the request in the access phase', () => {
     const used = services()
-    const chain = compileChain([effective(plugin('a', { access: broken }))], route, used)
+    const chain = compileChain([effective(plugin('a', { access: broken }))], route, auth, used)
     expect(chain.access?.(new RequestContext())).toMatchObject({ code: 'plugin_failed', detail: 'a' })
     expect(used.faults).toEqual(['a access error'])
   })
@@ -160,7 +162,7 @@ describe('a step that throws', () => {
     ['transformation', undefined],
   ] as const)('in the response phase depends on the class: %s', (of, outcome) => {
     const used = services()
-    const chain = compileChain([effective(plugin('a', { response: broken }, { class: of }))], route, used)
+    const chain = compileChain([effective(plugin('a', { response: broken }, { class: of }))], route, auth, used)
     const verdict = chain.response?.(new RequestContext())
     if (outcome === undefined) expect(verdict).toBeUndefined()
     else expect(verdict).toMatchObject(outcome)
@@ -179,7 +181,7 @@ describe('a step that takes too long', () => {
     const slow = effective(plugin('a', { access: stuck }, { class: of }), { timeout: 20, on_timeout })
     const trace: string[] = []
     const next = effective(plugin('b', { access: () => void trace.push('next') }))
-    const verdict = await compileChain([slow, next], route, used).access?.(new RequestContext())
+    const verdict = await compileChain([slow, next], route, auth, used).access?.(new RequestContext())
     expect(verdict).toEqual(code === undefined ? undefined : { ...rejections[code], detail: 'a' })
     expect(trace).toEqual(code === undefined ? ['next'] : [])
     expect(used.faults).toEqual(['a access timeout'])
@@ -192,7 +194,7 @@ describe('a step that takes too long', () => {
       while (performance.now() < end);
     }
     const slow = effective(plugin('a', { response: holdUp, log: holdUp }), { timeout: 1 })
-    const chain = compileChain([slow], route, used)
+    const chain = compileChain([slow], route, auth, used)
     chain.response?.(new RequestContext())
     chain.log?.(new RequestContext())
     expect(used.faults).toEqual(['a response slow', 'a log slow'])

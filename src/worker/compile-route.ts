@@ -1,16 +1,9 @@
 import type { EffectivePlugin } from '../config/effective-plugins.ts'
+import { followFacts, isAuthenticating } from '../config/facts.ts'
 import { reject } from '../core/errors.ts'
 import { isToken } from '../core/headers.ts'
-import {
-  type AccessStep,
-  ConfigFault,
-  type Deps,
-  type Fact,
-  type LogStep,
-  type Plugin,
-  type RouteFacts,
-  type Steps,
-} from '../core/plugin.ts'
+import { type AccessStep, ConfigFault, type Deps, type LogStep, type RouteFacts, type Steps } from '../core/plugin.ts'
+import { type AuthenticationRule, joinAuthentication } from '../proxy/authentication.ts'
 import {
   type FaultReporter,
   guardAccess,
@@ -34,7 +27,7 @@ export interface Chain {
 
 /** What a chain needs of its worker. */
 export interface ChainServices {
-  depsFor(plugin: Plugin): Deps
+  depsFor(effective: EffectivePlugin): Deps
   readonly limits: TimeLimits
   readonly report: FaultReporter
 }
@@ -56,25 +49,38 @@ export class ChainFault extends Error {
  * Makes the chain of one route: runs `create` of each plugin, in the order given, and joins the steps. Throws a
  * `ChainFault` for a plugin that refuses its configuration or needs a fact that no plugin before it provides.
  */
-export function compileChain(plugins: readonly EffectivePlugin[], route: RouteFacts, services: ChainServices): Chain {
-  const known = new Set<Fact>(['request_id'])
+export function compileChain(
+  plugins: readonly EffectivePlugin[],
+  route: RouteFacts,
+  auth: AuthenticationRule,
+  services: ChainServices,
+): Chain {
   const injects = new Set<string>()
   const access: AccessStep[] = []
   const response: ResponseChain[] = []
   const log: LogStep[] = []
+  /** Where the group of authenticating plugins runs that is more than one after the other. */
+  const group: AccessStep[] = []
+  const isGroup = auth.anonymous !== null || (auth.match === 'any' && plugins.filter(isAuthenticating).length > 1)
 
+  followFacts(plugins, { match: auth.match, anonymous: auth.anonymous?.id ?? null }, (effective, fact) => {
+    throw new ChainFault(
+      route.name,
+      effective,
+      new ConfigFault(`needs "${fact}", but no plugin before it provides that`),
+    )
+  })
   for (const effective of plugins) {
     try {
       const { plugin, entry } = effective
-      for (const fact of plugin.requires?.(entry.config) ?? []) {
-        if (!known.has(fact)) throw new ConfigFault(`needs "${fact}", but no plugin before it provides that`)
-      }
-      for (const fact of plugin.provides?.(entry.config) ?? []) known.add(fact)
       for (const name of plugin.injects?.(entry.config) ?? []) injects.add(headerName(name))
-
-      const steps = plugin.create(entry.config, services.depsFor(plugin))
+      const steps = plugin.create(entry.config, services.depsFor(effective))
       checkSteps(steps)
-      if (steps.access !== undefined) access.push(accessStep(steps.access, effective, services))
+      if (steps.access !== undefined) {
+        const step = accessStep(steps.access, effective, services)
+        if (!isGroup || !isAuthenticating(effective)) access.push(step)
+        else if (group.push(step) === 1) access.push(joinAuthentication(group, auth))
+      }
       if (steps.response !== undefined) response.push(responseStep(steps.response, effective, services))
       if (steps.log !== undefined) log.push(logStep(steps.log, effective, services))
     } catch (error) {
@@ -82,6 +88,22 @@ export function compileChain(plugins: readonly EffectivePlugin[], route: RouteFa
     }
   }
   return { access: joinAccess(access), response: joinResponse(response), log: joinLog(log), injects: [...injects] }
+}
+
+/**
+ * The steps of top-level plugins that run before the route is matched, joined; `null` when there are none. Throws a
+ * `ChainFault` like `compileChain`.
+ */
+export function compileBeforeMatch(plugins: readonly EffectivePlugin[], services: ChainServices): AccessStep | null {
+  const steps = plugins.flatMap((effective) => {
+    try {
+      const step = effective.plugin.beforeMatch?.(effective.entry.config, services.depsFor(effective))
+      return step === undefined ? [] : [accessStep(step, effective, services)]
+    } catch (error) {
+      throw new ChainFault('', effective, error)
+    }
+  })
+  return joinAccess(steps)
 }
 
 function accessStep(step: AccessStep, { plugin, entry }: EffectivePlugin, services: ChainServices): AccessStep {

@@ -7,12 +7,15 @@ import type { Snapshot } from '../proxy/snapshot.ts'
 import { TimeLimits } from '../proxy/time-limit.ts'
 import { createResolver } from '../proxy/upstream/resolver.ts'
 import { closeUnused } from '../proxy/upstream/upstream.ts'
+import { ServiceSet } from '../services/services.ts'
 import type { AccessLog } from '../telemetry/access-log.ts'
 import { createLogger, type Log, pluginLog } from '../telemetry/logger.ts'
 import { type UpstreamConnections, WorkerMetrics } from '../telemetry/metrics.ts'
 import { AccessLogFiles } from './access-log-files.ts'
-import { compileSnapshot, type Services } from './compile.ts'
+import { compileSnapshot, type Workshop } from './compile.ts'
 import { drain } from './drain.ts'
+import { type Holding, KeptThings } from './kept.ts'
+import { Link } from './link.ts'
 import { PluginFaults } from './plugin-fault.ts'
 
 /** A configuration that this worker has compiled. */
@@ -21,6 +24,7 @@ interface Compiled {
   readonly config: Config
   readonly snapshot: Snapshot
   readonly accessLog: AccessLog | null
+  readonly holding: Holding
 }
 
 /** Milliseconds between look-ups of a target's name. */
@@ -62,7 +66,10 @@ function fail(reason: string): void {
 class Worker {
   readonly #log: Log
   readonly #metrics = new WorkerMetrics()
-  readonly #services: Services
+  readonly #workshop: Omit<Workshop, 'services' | 'keep'>
+  readonly #link = new Link(send)
+  readonly #kept: KeptThings
+  readonly #services: ServiceSet
   readonly #accessLogs: AccessLogFiles
   readonly #gateway: Gateway
   #active: Compiled | null = null
@@ -77,7 +84,9 @@ class Worker {
     const metrics = this.#metrics
     const ownLog = pluginLog(log)
     this.#accessLogs = new AccessLogFiles(ownLog)
-    this.#services = {
+    this.#kept = new KeptThings(ownLog)
+    this.#services = new ServiceSet({ link: this.#link, instruments: metrics.instruments, log: ownLog })
+    this.#workshop = {
       metrics,
       resolver: createResolver({ refresh: nameRefresh }),
       log: ownLog,
@@ -114,6 +123,8 @@ class Worker {
         return send({ type: 'pong' })
       case 'reopen_logs':
         return this.#accessLogs.reopen()
+      case 'service':
+        return this.#link.hear(message.topic, message.body)
     }
   }
 
@@ -130,16 +141,19 @@ class Worker {
 
   async #prepare(version: number, bytes: Uint8Array): Promise<void> {
     this.#discard()
+    const holding = this.#kept.begin()
     try {
       const config = unpackr.unpack(bytes) as Config
       const registry = await loadRegistry(config)
       const accessLog = this.#accessLogs.open(config.access_log)
       const previous = this.#active?.snapshot ?? null
       this.#metrics.beginSnapshot()
-      const snapshot = compileSnapshot(config, version, registry, this.#services, accessLog, previous)
-      this.#candidate = { version, config, snapshot, accessLog }
+      const workshop = { ...this.#workshop, services: this.#services.open(config, holding.keep), keep: holding.keep }
+      const snapshot = compileSnapshot(config, version, registry, workshop, accessLog, previous)
+      this.#candidate = { version, config, snapshot, accessLog, holding }
       send({ type: 'prepared', version })
     } catch (error) {
+      holding.end()
       this.#accessLogs.keep(this.#active?.accessLog ?? null)
       send({ type: 'refused', version, reason: error instanceof Error ? error.message : String(error) })
     }
@@ -158,7 +172,10 @@ class Worker {
     this.#active = next
     this.#candidate = null
     this.#metrics.snapshot = version
-    if (previous !== null) closeUnused(previous.snapshot.upstreams, next.snapshot.upstreams)
+    if (previous !== null) {
+      closeUnused(previous.snapshot.upstreams, next.snapshot.upstreams)
+      previous.holding.end()
+    }
     this.#accessLogs.keep(next.accessLog)
     send({ type: 'active', version })
   }
@@ -166,6 +183,7 @@ class Worker {
   #discard(): void {
     if (this.#candidate === null) return
     closeUnused(this.#candidate.snapshot.upstreams, this.#active?.snapshot.upstreams ?? null)
+    this.#candidate.holding.end()
     this.#candidate = null
     this.#accessLogs.keep(this.#active?.accessLog ?? null)
   }
@@ -179,6 +197,7 @@ class Worker {
     if (this.#draining) return
     this.#draining = true
     void drain(this.#gateway, timeout, () => this.#accessLogs.close(), this.#log).then(() => {
+      this.#kept.close()
       // What was counted up to now would be lost with this process.
       this.#report(0)
       send({ type: 'drained' }, () => process.exit(0))

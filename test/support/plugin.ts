@@ -1,13 +1,36 @@
 import { RequestContext } from '../../src/core/context.ts'
 import type { HeaderList } from '../../src/core/headers.ts'
-import type { Deps, Plugin, RouteFacts, Steps, Verdict } from '../../src/core/plugin.ts'
+import type { Deps, Kept, Plugin, RouteFacts, Steps, Verdict } from '../../src/core/plugin.ts'
+import { servicesAtRest } from '../../src/core/services/services.ts'
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** A plugin compiled for a route, with a configuration as it stands in the file. */
-export function compile<C>(plugin: Plugin<C>, config: unknown, route: Partial<RouteFacts> = {}): Steps {
-  const deps: Deps = { route: { name: 'test', paramNames: [], methods: [], ...route }, configDir: '/', log: quiet }
-  return plugin.create(plugin.schema.parse(config), deps)
+export function compile<C>(
+  plugin: Plugin<C>,
+  config: unknown,
+  route: Partial<RouteFacts> = {},
+  deps: Partial<Deps> = {},
+): Steps {
+  return plugin.create(plugin.schema.parse(config), { ...depsOf(route), ...deps })
+}
+
+/** What `create` gets, with services that do nothing. Things that it keeps live as long as this. */
+export function depsOf(route: Partial<RouteFacts> = {}): Deps {
+  const kept = new Map<string, Kept>()
+  return {
+    route: { name: 'test', paramNames: [], methods: [], ...route },
+    configDir: '/',
+    global: false,
+    log: quiet,
+    services: servicesAtRest,
+    consumers: new Map(),
+    keep<T extends Kept>(key: string, make: () => T): T {
+      const thing = kept.get(key) ?? make()
+      kept.set(key, thing)
+      return thing as T
+    },
+  }
 }
 
 /** A request as the listener leaves it. Header names lower-case. */

@@ -1,0 +1,312 @@
+import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
+
+/** What a counter has to know of a limit: plain data, so that it travels between processes. */
+export interface Terms extends Omit<Limit, 'calendar'> {
+  /** Its windows come with each request, from who knows the time zone. */
+  readonly calendar: boolean
+}
+
+/** Windows that are not those of the clock: the one that holds the request. Both in milliseconds since the epoch. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * What was used of one limit under one key. Times are milliseconds of any clock, always the same one. The terms come with
+ * every call, so that changed ones hold at once. Units are what requests cost.
+ *
+ * To be counted, `lent` units more than those used are on their way and count as if they were used now.
+ */
+export interface Counter {
+  readonly algorithm: LimitAlgorithm
+  /** Units that count at `now`; may be a fraction. Moves the counter on to `now`. */
+  level(terms: Terms, now: number, span: Span | null): number
+  /** Counts units, whether they fit or not. Call `level` first. */
+  use(terms: Terms, units: number, now: number): void
+  /** Milliseconds from `now` until `units` more fit when nobody else comes; Infinity: never. Call `level` first. */
+  wait(terms: Terms, units: number, lent: number, now: number): number
+  /** When nothing counts any more; for windows: when this one ends. Call `level` first. */
+  wholeAt(terms: Terms, lent: number, now: number): number
+  /** Nothing is lost when it is forgotten. */
+  isIdle(now: number): boolean
+}
+
+/** Sums of fractions differ in their last digits; so much of a unit is none. */
+export const grain = 1e-6
+
+/** Most units that can count at once. */
+export function capacityOf(terms: Terms): number {
+  if (terms.algorithm === 'leaky_bucket') return terms.burst + 1
+  if (terms.algorithm === 'token_bucket' && terms.burst > 0) return terms.burst
+  return terms.limit
+}
+
+export function termsOf(limit: Limit): Terms {
+  const { name, algorithm, window, burst, nodelay, observe } = limit
+  return { name, algorithm, limit: limit.limit, window, burst, nodelay, observe, calendar: limit.calendar !== null }
+}
+
+export function newCounter(algorithm: LimitAlgorithm): Counter {
+  switch (algorithm) {
+    case 'fixed_window':
+      return new FixedWindow()
+    case 'sliding_window':
+      return new SlidingWindow()
+    case 'sliding_log':
+      return new SlidingLog()
+    case 'token_bucket':
+    case 'leaky_bucket':
+      return new Bucket(algorithm)
+    case 'concurrency':
+      return new Concurrency()
+  }
+}
+
+/** Requests since the window began. */
+class FixedWindow implements Counter {
+  readonly algorithm = 'fixed_window'
+  #start = 0
+  #end = 0
+  #count = 0
+
+  level(terms: Terms, now: number, span: Span | null): number {
+    const start = span === null ? now - (now % terms.window) : span.start
+    if (start !== this.#start) this.#turn(start, span === null ? start + terms.window : span.end, now)
+    else this.#end = span === null ? start + terms.window : span.end
+    return this.#count
+  }
+
+  use(_terms: Terms, units: number): void {
+    this.#count += units
+  }
+
+  wait(terms: Terms, units: number, lent: number, now: number): number {
+    if (units > terms.limit + grain) return Infinity
+    return this.#count + lent + units > terms.limit + grain ? Math.max(0, this.#end - now) : 0
+  }
+
+  wholeAt(): number {
+    return this.#end
+  }
+
+  isIdle(now: number): boolean {
+    return this.#count <= grain || now >= this.#end
+  }
+
+  #turn(start: number, end: number, now: number): void {
+    // A request that was sent just before the edge and is counted just behind it.
+    if (start < this.#start && now >= this.#start) return
+    // What was counted goes along where windows were given another length, or the clock was put back.
+    if (now >= this.#end) this.#count = 0
+    this.#start = start
+    this.#end = end
+  }
+}
+
+/** The window before counts as far as it still reaches into the last `window` milliseconds, evenly spread. */
+class SlidingWindow implements Counter {
+  readonly algorithm = 'sliding_window'
+  #window = 0
+  #start = 0
+  #before = 0
+  #count = 0
+
+  level(terms: Terms, now: number): number {
+    const start = now - (now % terms.window)
+    if (start !== this.#start || terms.window !== this.#window) this.#turn(start, terms.window)
+    return this.#before * (1 - (now - start) / terms.window) + this.#count
+  }
+
+  use(_terms: Terms, units: number): void {
+    this.#count += units
+  }
+
+  wait(terms: Terms, units: number, lent: number, now: number): number {
+    const room = terms.limit - units
+    if (room < -grain) return Infinity
+    const elapsed = now - this.#start
+    const count = this.#count + lent
+    if (this.#before * (1 - elapsed / terms.window) + count <= room + grain) return 0
+    // Either the window before fades far enough within this one, or this one has to fade within the next.
+    if (count <= room + grain) return fading(this.#before, room - count, terms.window) - elapsed
+    return terms.window - elapsed + fading(count, room, terms.window)
+  }
+
+  wholeAt(terms: Terms): number {
+    return this.#start + terms.window
+  }
+
+  isIdle(now: number): boolean {
+    return (this.#before <= grain && this.#count <= grain) || now >= this.#start + 2 * this.#window
+  }
+
+  #turn(start: number, window: number): void {
+    const next = this.#start + this.#window
+    if (start >= next && window === this.#window) {
+      this.#before = start < next + window ? this.#count : 0
+      this.#count = 0
+    } else if (start >= next) {
+      this.#before = 0
+      this.#count = start < next + this.#window ? this.#count : 0
+    }
+    // Else windows were given another length, or the clock was put back: what was counted goes along.
+    this.#start = start
+    this.#window = window
+  }
+}
+
+/** Milliseconds of a window after which no more than `room` of the `count` before it counts. */
+function fading(count: number, room: number, window: number): number {
+  return count <= room ? 0 : window * (1 - Math.max(0, room) / count)
+}
+
+/** Times that are kept apart; with more than that, neighbours are counted as the later of them. */
+const apart = 1024
+
+/** Every request counts for `window` milliseconds. */
+class SlidingLog implements Counter {
+  readonly algorithm = 'sliding_log'
+  /** Ascending; those before `#first` have expired. */
+  #times: number[] = []
+  #units: number[] = []
+  #first = 0
+  #total = 0
+
+  level(terms: Terms, now: number): number {
+    const { window } = terms
+    while (this.#first < this.#times.length && (this.#times[this.#first] as number) + window <= now) {
+      this.#total -= this.#units[this.#first] as number
+      this.#first++
+    }
+    if (this.#first === this.#times.length) this.#total = 0
+    if (this.#first > 32 && this.#first * 2 >= this.#times.length) this.#compact()
+    return this.#total
+  }
+
+  use(terms: Terms, units: number, now: number): void {
+    const times = this.#times
+    let at = times.length
+    while (at > this.#first && (times[at - 1] as number) > now) at--
+    this.#total += units
+    const last = at - 1
+    if (last >= this.#first && this.#joins(terms, last, now)) {
+      times[last] = now
+      this.#units[last] = (this.#units[last] as number) + units
+    } else if (at === times.length) {
+      times.push(now)
+      this.#units.push(units)
+    } else {
+      times.splice(at, 0, now)
+      this.#units.splice(at, 0, units)
+    }
+  }
+
+  wait(terms: Terms, units: number, lent: number, now: number): number {
+    const room = terms.limit - units
+    if (room < -grain) return Infinity
+    let total = this.#total + lent
+    if (total <= room + grain) return 0
+    for (let i = this.#first; i < this.#times.length; i++) {
+      total -= this.#units[i] as number
+      if (total <= room + grain) return (this.#times[i] as number) + terms.window - now
+    }
+    return terms.window
+  }
+
+  wholeAt(terms: Terms, lent: number, now: number): number {
+    const last = this.#times.at(-1)
+    return lent > 0 || last === undefined || this.#total === 0 ? now + (lent > 0 ? terms.window : 0) : last + terms.window
+  }
+
+  isIdle(): boolean {
+    return this.#total <= grain
+  }
+
+  /** Whether a time is counted as one with that before it. Never moves a request to an earlier time. */
+  #joins({ window }: Terms, last: number, now: number): boolean {
+    const time = this.#times[last] as number
+    if (time === now) return true
+    if (this.#times.length - this.#first < apart) return false
+    const before = last > this.#first ? (this.#times[last - 1] as number) : time
+    return now - before < window / apart
+  }
+
+  #compact(): void {
+    this.#times = this.#times.slice(this.#first)
+    this.#units = this.#units.slice(this.#first)
+    this.#first = 0
+  }
+}
+
+/** A bucket that each request fills and that drains evenly: `limit` units per `window`. */
+class Bucket implements Counter {
+  readonly algorithm: 'token_bucket' | 'leaky_bucket'
+  #level = 0
+  #at = 0
+  /** When it will be empty. */
+  #emptyAt = 0
+
+  constructor(algorithm: 'token_bucket' | 'leaky_bucket') {
+    this.algorithm = algorithm
+  }
+
+  level(terms: Terms, now: number): number {
+    // A clock that was put back drains nothing until it has caught up.
+    if (now > this.#at) {
+      this.#level = Math.max(0, this.#level - ((now - this.#at) * terms.limit) / terms.window)
+      this.#at = now
+    }
+    return this.#level
+  }
+
+  use(terms: Terms, units: number, now: number): void {
+    this.#level += units
+    this.#emptyAt = now + (this.#level * terms.window) / terms.limit
+  }
+
+  wait(terms: Terms, units: number, lent: number): number {
+    const room = capacityOf(terms) - units
+    if (room < -grain) return Infinity
+    const over = this.#level + lent - room
+    return over <= grain ? 0 : (over * terms.window) / terms.limit
+  }
+
+  wholeAt(terms: Terms, lent: number, now: number): number {
+    return now + ((this.#level + lent) * terms.window) / terms.limit
+  }
+
+  isIdle(now: number): boolean {
+    return this.#level <= grain || now >= this.#emptyAt
+  }
+}
+
+/** Requests in flight. Who counts them takes them off again, by using a negative number of units. */
+class Concurrency implements Counter {
+  readonly algorithm = 'concurrency'
+  #inFlight = 0
+
+  level(): number {
+    return this.#inFlight
+  }
+
+  use(_terms: Terms, units: number): void {
+    this.#inFlight += units
+  }
+
+  wait(terms: Terms, units: number, lent: number): number {
+    if (units > terms.limit + grain) return Infinity
+    return this.#inFlight + lent + units > terms.limit + grain ? retryConcurrency : 0
+  }
+
+  wholeAt(_terms: Terms, _lent: number, now: number): number {
+    return now
+  }
+
+  isIdle(): boolean {
+    return this.#inFlight <= grain
+  }
+}
+
+/** Milliseconds: nobody knows when a request in flight will end. */
+const retryConcurrency = 1000
