@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runFullChain } from './fullchain.ts'
 import type { Generator } from './load.ts'
 import { describeMachine } from './machine.ts'
 import type { MicroRow } from './micro.ts'
@@ -12,7 +13,7 @@ import { runRoutes } from './routes.ts'
 
 const help = `npm run bench -- [options]
 
-  --only LIST       sections to run: micro, passthrough, routes (all)
+  --only LIST       sections to run: micro, passthrough, fullchain, routes (all)
   --proxies LIST    proxies to compare: sluice, nginx, haproxy (all that are installed)
   --load LIST       generators: autocannon, wrk (autocannon)
   --rounds N        rounds of a comparison (5)
@@ -25,7 +26,7 @@ const help = `npm run bench -- [options]
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: 'string', default: 'micro,passthrough,routes' },
+    only: { type: 'string', default: 'micro,passthrough,fullchain,routes' },
     proxies: { type: 'string', default: '' },
     load: { type: 'string', default: 'autocannon' },
     rounds: { type: 'string', default: '5' },
@@ -83,6 +84,10 @@ async function run(): Promise<void> {
   if (sections.includes('passthrough')) {
     report.passthrough = await runPassthrough(generators, listOf(options.proxies), plan, tell)
     console.log(`${rowsText(report.passthrough)}\n`)
+  }
+  if (sections.includes('fullchain')) {
+    report.fullchain = await runFullChain(generators, plan, tell)
+    console.log(`${rowsText(report.fullchain)}\n`)
   }
   if (sections.includes('routes')) {
     const count = quick ? Math.min(500, Number(options.routes)) : Number(options.routes)

@@ -1,6 +1,6 @@
 /** One measurement with autocannon, in a process of its own so that it can be pinned. Job in, result out, as JSON. */
 import autocannon from 'autocannon'
-import type { LoadJob, LoadResult } from './load.ts'
+import { type LoadJob, type LoadResult, requestsOf } from './load.ts'
 
 const job = JSON.parse(process.argv[2] as string) as LoadJob
 
@@ -8,7 +8,11 @@ const result = await autocannon({
   url: `http://127.0.0.1:${job.port}`,
   connections: job.connections,
   duration: job.seconds,
-  requests: job.paths.map((path) => ({ method: 'GET' as const, path })),
+  requests: requestsOf(job).map(({ path, credential }) => ({
+    method: 'GET' as const,
+    path,
+    ...(credential === null ? {} : { headers: { authorization: credential } }),
+  })),
 })
 
 const counted: LoadResult = {

@@ -11,6 +11,8 @@ export interface LoadJob {
   readonly seconds: number
   /** Asked for in turns. */
   readonly paths: readonly string[]
+  /** Values of the Authorization field, in turns; none: without. */
+  readonly credentials?: readonly string[]
 }
 
 export interface LoadResult {
@@ -39,9 +41,23 @@ export async function measure(generator: Generator, job: LoadJob): Promise<LoadR
   return generator === 'wrk' ? readWrk(output) : (JSON.parse(output) as LoadResult)
 }
 
-function wrkArguments({ port, connections, seconds, paths }: LoadJob): string[] {
-  const script = join(createFolder(), 'paths.lua')
-  const list = paths.map((path) => `wrk.format('GET', ${JSON.stringify(path)})`).join(', ')
+/** The requests of a job: as many as it takes to see every path and every credential. */
+export function requestsOf({ paths, credentials = [] }: LoadJob): { path: string; credential: string | null }[] {
+  return Array.from({ length: Math.max(paths.length, credentials.length) }, (_, i) => ({
+    path: paths[i % paths.length] as string,
+    credential: credentials[i % credentials.length] ?? null,
+  }))
+}
+
+function wrkArguments(job: LoadJob): string[] {
+  const { port, connections, seconds } = job
+  const script = join(createFolder(), 'requests.lua')
+  const list = requestsOf(job)
+    .map(({ path, credential }) => {
+      const headers = credential === null ? '{}' : `{ authorization = ${JSON.stringify(credential)} }`
+      return `wrk.format('GET', ${JSON.stringify(path)}, ${headers})`
+    })
+    .join(', ')
   writeFileSync(
     script,
     `local requests, i = nil, 0

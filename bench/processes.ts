@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,11 +31,13 @@ export function startProcess(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  /** File that standard output goes to, in place of a pipe. */
+  outputFile: string | null = null,
 ): Started {
   const [file, ...rest] = canPin ? ['taskset', '-c', String(core), command, ...args] : [command, ...args]
   const child = spawn(file, rest, {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', outputFile === null ? 'pipe' : openSync(outputFile, 'a'), 'pipe'],
     // A group of its own: the workers that it forks can be reached too.
     detached: true,
   })
@@ -96,12 +98,17 @@ export async function freePort(): Promise<number> {
 }
 
 /** Waits until `url` answers 200. Returns the milliseconds that it took. Throws when the process ends before. */
-export async function untilReady(started: Started, url: string, patience = 60_000): Promise<number> {
+export async function untilReady(
+  started: Started,
+  url: string,
+  credential: string | null = null,
+  patience = 60_000,
+): Promise<number> {
   const begin = performance.now()
   while (performance.now() - begin < patience) {
     const { exitCode, signalCode } = started.process
     if (exitCode !== null || signalCode !== null) throw new Error(`ended before it was ready\n${started.stderr()}`)
-    const status = await fetch(url).then(
+    const status = await fetch(url, credential === null ? {} : { headers: { authorization: credential } }).then(
       async (response) => {
         await response.arrayBuffer()
         return response.status

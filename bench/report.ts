@@ -10,6 +10,7 @@ export interface Report {
   readonly plan: Readonly<Record<string, unknown>>
   micro?: readonly MicroRow[]
   passthrough?: readonly Row[]
+  fullchain?: readonly Row[]
   routes?: RoutesResult
 }
 

@@ -9,6 +9,7 @@ export interface Plan {
   readonly warmup: number
   readonly connections: number
   readonly paths: readonly string[]
+  readonly credentials?: readonly string[]
 }
 
 export interface Row {
@@ -35,14 +36,14 @@ export async function measureInTurns(
   plan: Plan,
   tell: (text: string) => void,
 ): Promise<Row[]> {
-  const { rounds, seconds, warmup, connections, paths } = plan
+  const { rounds, seconds, warmup, connections, paths, credentials = [] } = plan
   const results = proxies.map((proxy) => ({ proxy, loads: [] as LoadResult[], times: [] as number[] }))
-  for (const { port } of proxies) await measure(generator, { port, connections, seconds: warmup, paths })
+  for (const { port } of proxies) await measure(generator, { port, connections, seconds: warmup, paths, credentials })
   for (let round = 1; round <= rounds; round++) {
     for (const { proxy, loads, times } of results) {
       const pid = proxy.started.process.pid as number
       const before = processorTime(pid)
-      const load = await measure(generator, { port: proxy.port, connections, seconds, paths })
+      const load = await measure(generator, { port: proxy.port, connections, seconds, paths, credentials })
       times.push((processorTime(pid) - before) / load.requests)
       loads.push(load)
       tell(`  ${generator} round ${round}/${rounds}: ${proxy.name} ${Math.round(load.perSecond)} req/s`)

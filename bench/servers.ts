@@ -44,23 +44,43 @@ export function rivals(): string[] {
 
 export async function startProxy(name: string, originPort: number): Promise<Proxy> {
   if (name === 'sluice') return startGateway(join(root, 'bench/configs/passthrough.yaml'), originPort)
+  return startRival(name, name === 'nginx' ? 'nginx.conf' : 'haproxy.cfg', originPort)
+}
+
+/** nginx or HAProxy with a file of bench/configs, in which `{{port}}` and the like are filled in. */
+export async function startRival(
+  name: string,
+  file: string,
+  originPort: number,
+  more: Readonly<Record<string, string>> = {},
+  credential: string | null = null,
+): Promise<Proxy> {
   const port = await freePort()
   const folder = createFolder()
-  const file = name === 'nginx' ? 'nginx.conf' : 'haproxy.cfg'
   const path = join(folder, file)
   const template = readFileSync(join(root, 'bench/configs', file), 'utf8')
-  const values: Record<string, string> = { folder, port: String(port), origin: String(originPort) }
+  const values: Record<string, string> = { folder, port: String(port), origin: String(originPort), ...more }
   writeFileSync(
     path,
     template.replaceAll(/\{\{(\w+)\}\}/g, (_match, key: string) => values[key] as string),
   )
   const args = name === 'nginx' ? ['-p', folder, '-c', path] : ['-db', '-f', path]
-  const started = startProcess(gatewayCore, name, args)
-  return { name, port, started, readyAfter: await untilReady(started, `http://127.0.0.1:${port}/api/ready`) }
+  const started = startProcess(gatewayCore, name, args, {}, join(folder, 'stdout'))
+  return {
+    name,
+    port,
+    started,
+    readyAfter: await untilReady(started, `http://127.0.0.1:${port}/api/ready`, credential),
+  }
 }
 
 /** The gateway with one worker. The configuration takes its ports from the environment. */
-export async function startGateway(configPath: string, originPort: number): Promise<Proxy> {
+export async function startGateway(
+  configPath: string,
+  originPort: number,
+  env: Readonly<Record<string, string>> = {},
+  credential: string | null = null,
+): Promise<Proxy> {
   const main = join(root, 'dist/main.js')
   if (!existsSync(main)) throw new Error('dist/main.js is missing: run `npm run build`')
   const port = await freePort()
@@ -69,9 +89,10 @@ export async function startGateway(configPath: string, originPort: number): Prom
     BENCH_PORT: String(port),
     BENCH_ADMIN_PORT: String(adminPort),
     BENCH_ORIGIN_PORT: String(originPort),
+    ...env,
   })
   started.process.stdout?.resume()
   const readyAfter = await untilReady(started, `http://127.0.0.1:${adminPort}/health/ready`)
-  await untilReady(started, `http://127.0.0.1:${port}/api/svc1/ready`)
+  await untilReady(started, `http://127.0.0.1:${port}/api/svc1/ready`, credential)
   return { name: 'sluice', port, started, readyAfter }
 }

@@ -1,4 +1,3 @@
-import { depsOf } from '../../test/support/plugin.ts'
 import { RequestContext } from '../../src/core/context.ts'
 import type { AccessStep } from '../../src/core/plugin.ts'
 import { cors } from '../../src/plugins/cors/plugin.ts'
@@ -7,6 +6,7 @@ import { requestTransformer } from '../../src/plugins/request-transformer/plugin
 import { securityHeaders } from '../../src/plugins/security-headers/plugin.ts'
 import { guardAccess, joinAccess } from '../../src/proxy/chain.ts'
 import { limitTime, TimeLimits } from '../../src/proxy/time-limit.ts'
+import { depsOf } from '../../test/support/plugin.ts'
 
 const report = (): void => {}
 const limits = new TimeLimits()

@@ -1,10 +1,11 @@
 import { isIP } from 'node:net'
-import { effectivePlugins } from '../config/effective-plugins.ts'
+import { type EffectivePlugin, effectivePlugins } from '../config/effective-plugins.ts'
+import { isAuthenticating, provesIdentity } from '../config/facts.ts'
 import type { Loaded } from '../config/load.ts'
 import type { PluginRegistry } from '../config/registry.ts'
 import { loadRegistry } from '../config/registry.ts'
 import { routeRule } from '../config/route-rules.ts'
-import type { Config, Upstream } from '../config/schema.ts'
+import type { Config, Route, Upstream } from '../config/schema.ts'
 import { redact } from '../config/secret.ts'
 import { type HeaderList, hopByHopHeaders, identityHeaders, isToken } from '../core/headers.ts'
 import { hostnameOf } from '../proxy/router/authority.ts'
@@ -34,9 +35,23 @@ export interface Explained {
   /** The answer that the gateway gives by itself, or `null`. */
   readonly answer: { readonly status: number; readonly code: string; readonly allow: readonly string[] } | null
   readonly candidates: readonly ExplainedCandidate[]
+  /** `null` where no route takes it. */
+  readonly identity: ExplainedIdentity | null
   /** In the order in which the request meets them. */
   readonly plugins: readonly ExplainedPlugin[]
   readonly upstream: ExplainedUpstream | null
+}
+
+/** Who may come in. */
+export interface ExplainedIdentity {
+  /** Nobody unknown gets through. */
+  readonly required: boolean
+  /** The plugins that find out who calls. */
+  readonly by: readonly string[]
+  /** Whether all of them, or any, must accept the request. */
+  readonly match: 'all' | 'any'
+  /** Who callers without credentials are. */
+  readonly anonymous: string | null
 }
 
 export interface ExplainedPlugin {
@@ -104,7 +119,15 @@ function explainRequest({ config, secrets }: Loaded, registry: PluginRegistry, a
   const { headers, dropped } = withoutReserved(asked.headers, config, registry)
   const policy = config.listeners[0]?.path_policy ?? 'normalize'
   const path = normalizePath(asked.path, policy)
-  const nothing = { route: null, pattern: null, params: {}, candidates: [], plugins: [], upstream: null }
+  const nothing = {
+    route: null,
+    pattern: null,
+    params: {},
+    candidates: [],
+    identity: null,
+    plugins: [],
+    upstream: null,
+  }
   const request = { method, host: authority, path: asked.path, query }
 
   const code = isPathFault(path) ? path : validQuery(query) ? null : 'bad_path'
@@ -123,6 +146,7 @@ function explainRequest({ config, secrets }: Loaded, registry: PluginRegistry, a
     return { request: { ...request, path }, dropped, ...nothing, candidates, answer }
   }
   const upstream = config.upstreams.find(({ name }) => name === route.upstream)
+  const plugins = effectivePlugins(config, route, registry)
   return {
     request: { ...request, path },
     dropped,
@@ -131,7 +155,8 @@ function explainRequest({ config, secrets }: Loaded, registry: PluginRegistry, a
     params: Object.fromEntries(match.params.map(({ name, value }) => [name, value])),
     answer: null,
     candidates,
-    plugins: effectivePlugins(config, route, registry).map(({ entry, origin }) => ({
+    identity: identityOf(plugins, route),
+    plugins: plugins.map(({ entry, origin }) => ({
       name: entry.name,
       origin,
       use: entry.use,
@@ -152,6 +177,15 @@ function explainRequest({ config, secrets }: Loaded, registry: PluginRegistry, a
             },
             secrets,
           ),
+  }
+}
+
+function identityOf(plugins: readonly EffectivePlugin[], { auth }: Route): ExplainedIdentity {
+  return {
+    required: provesIdentity(plugins, auth),
+    by: plugins.filter(isAuthenticating).map(({ entry }) => entry.name),
+    match: auth.match,
+    anonymous: auth.anonymous,
   }
 }
 

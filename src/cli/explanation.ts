@@ -1,4 +1,4 @@
-import type { Explained, ExplainedPlugin, ExplainedUpstream } from './explain.ts'
+import type { Explained, ExplainedIdentity, ExplainedPlugin, ExplainedUpstream } from './explain.ts'
 import { columns, type Output, styled } from './output.ts'
 
 /** Candidates that are listed whatever became of them; of longer tables only those whose host and path match. */
@@ -19,6 +19,7 @@ export function writeExplanation(explained: Explained, output: Output): void {
   } else {
     facts.push(['route', `${explained.route} (by ${explained.pattern})`])
     for (const [name, value] of Object.entries(explained.params)) facts.push(['param', `${name} = ${value}`])
+    if (explained.identity !== null) facts.push(['callers', callersText(explained.identity)])
     if (explained.upstream !== null) facts.push(['sends', `${request.method} ${explained.upstream.target}`])
   }
   output.out(columns(facts))
@@ -26,6 +27,13 @@ export function writeExplanation(explained: Explained, output: Output): void {
   if (answer !== null) return
   output.out(`\n${bold('plugins, in order')}\n${pluginLines(explained.plugins)}`)
   output.out(`\n${bold('upstream')}\n${upstreamLines(explained.upstream)}`)
+}
+
+function callersText({ required, by, match, anonymous }: ExplainedIdentity): string {
+  if (by.length === 0) return 'anybody'
+  const plugins = by.join(match === 'all' ? ' and ' : ' or ')
+  if (anonymous !== null) return `known by ${plugins}, without credentials as ${anonymous}`
+  return required ? `known by ${plugins}` : `known by ${plugins}, or anybody`
 }
 
 function writeCandidates(

@@ -1,7 +1,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { isKeyId, isKeyPrefix, parseExpiry } from '../core/api-key.ts'
 import { packageVersion } from '../primary/version.ts'
 import { check } from './check.ts'
 import { explain } from './explain.ts'
+import { type HashKeyOptions, hashKey } from './hash-key.ts'
+import { type Input, processInput } from './input.ts'
 import type { Output } from './output.ts'
 import { plugins } from './plugins.ts'
 import { routes } from './routes.ts'
@@ -13,9 +16,13 @@ export { processOutput } from './output.ts'
 const badUsage = 2
 
 /** Runs one command; resolves with the exit code: 0 well, 1 a fault, 2 bad usage. */
-export async function runCommand(args: readonly string[], output: Output): Promise<number> {
+export async function runCommand(
+  args: readonly string[],
+  output: Output,
+  input: Input = processInput,
+): Promise<number> {
   let code = 0
-  const program = describe(output, (result) => (code = result))
+  const program = describe(output, input, (result) => (code = result))
   try {
     await program.parseAsync([...args], { from: 'user' })
     return code
@@ -26,7 +33,7 @@ export async function runCommand(args: readonly string[], output: Output): Promi
   }
 }
 
-function describe(output: Output, done: (code: number) => void): Command {
+function describe(output: Output, input: Input, done: (code: number) => void): Command {
   const program = new Command('sluice')
     .description('API gateway')
     .version(packageVersion)
@@ -91,11 +98,53 @@ function describe(output: Output, done: (code: number) => void): Command {
     .description("print the configuration's JSON Schema, for editors")
     .action(() => done(schema(output)))
 
+  program
+    .command('hash-key')
+    .description('make an API key, or hash one or a password: the gateway keeps nothing else of it')
+    .option('--stdin', 'hash a key that is there already, read from standard input', false)
+    .addOption(new Option('--password', 'hash a password, for basic-auth').default(false).conflicts(keyOptions))
+    .addOption(new Option('--prefix <text>', 'what a new key begins with').default('sk_live').argParser(keyPrefix))
+    .addOption(new Option('--id <id>', 'id of the key, which is no secret; else a random one').argParser(keyId))
+    .option('--consumer <id>', 'whose it is')
+    .option('--tier <name>', 'class of service of the key')
+    .addOption(new Option('--scopes <list>', 'what it may be used for, with spaces between').argParser(listOfWords))
+    .addOption(
+      new Option('--expires <time>', 'when it ends: 2027-01-31, or with the time of day and zone').argParser(expiry),
+    )
+    .option('--salt-file <file>', 'the "salt" of key-auth, for keys that were not made here')
+    .option('--redis-prefix <text>', 'the "key_prefix" of Redis', 'sluice:')
+    .addOption(new Option('--username <name>', 'user of the password').implies({ password: true }))
+    .option('--json', 'for machines', false)
+    .action(async (options: HashKeyOptions) => done(await hashKey(options, input, output)))
+
   return program
 }
 
 function configOption(): Option {
   return new Option('-c, --config <file>', 'configuration file').default('sluice.yaml')
+}
+
+/** Options of `hash-key` that mean nothing for passwords. */
+const keyOptions = ['stdin', 'id', 'tier', 'scopes', 'expires', 'saltFile']
+
+function keyPrefix(text: string): string {
+  if (isKeyPrefix(text)) return text
+  throw new InvalidArgumentError('It must be words of a-z and 0-9 with _ between, such as sk_live.')
+}
+
+function keyId(text: string): string {
+  if (isKeyId(text)) return text
+  throw new InvalidArgumentError('It must be letters, digits and hyphens, at most 64.')
+}
+
+function expiry(text: string): number {
+  const time = parseExpiry(text)
+  if (time !== null) return time
+  throw new InvalidArgumentError('It must be a day, or a time with its zone: 2027-01-31T12:00:00Z.')
+}
+
+function listOfWords(text: string): string[] {
+  return text.split(/[\s,]+/).filter((word) => word !== '')
 }
 
 function workerCount(text: string): number {

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import type { ConfigFault, Deps, PluginLog } from '../core/plugin.ts'
-import { servicesAtRest } from '../core/services/services.ts'
+import { servicesAtRest, servicesWithoutRedis } from '../core/services/services.ts'
 import { paramNamesOf } from './check-routes.ts'
-import { arrange, type EffectivePlugin } from './effective-plugins.ts'
+import { arrange, type EffectivePlugin, scopeOf } from './effective-plugins.ts'
 import { followFacts, isAuthenticating, provesIdentity } from './facts.ts'
 import type { Path } from './fault.ts'
 import { nearest } from './nearest.ts'
@@ -52,11 +52,12 @@ export function checkChains(
     }
     if (broken.has(route)) continue
     const deps: Deps = {
-      route: { name: route.name, paramNames: paramNamesOf(route), methods: route.methods },
+      route: { name: route.name, paramNames: paramNamesOf(route), methods: route.methods, upstream: route.upstream },
       configDir: config.dir,
       global: false,
+      scope: '',
       log: silent,
-      services: servicesAtRest,
+      services: config.redis === null ? servicesWithoutRedis : servicesAtRest,
       consumers: new Map(config.consumers.map((consumer) => [consumer.id, consumer])),
       keep: (_key, make) => make(),
     }
@@ -116,8 +117,9 @@ function tryOut(
 ): void {
   try {
     for (const file of plugin.files?.(entry.config) ?? []) report.files.add(resolve(config.dir, file))
-    plugin.create(entry.config, { ...deps, global: origin === 'global' })
-    if (origin === 'global') plugin.beforeMatch?.(entry.config, { ...deps, global: true })
+    const own = { ...deps, global: origin === 'global', scope: scopeOf(origin, deps.route) }
+    plugin.create(entry.config, own)
+    if (origin === 'global') plugin.beforeMatch?.(entry.config, own)
   } catch (error) {
     const place = places.get(entry) as Path
     const where = isConfigFault(error) ? [...place, 'config', ...error.path] : place

@@ -1,29 +1,13 @@
 import { z } from 'zod'
-import { isFieldValue } from '../core/headers.ts'
 import type { KnownConsumer } from '../core/plugin.ts'
+import { identityText, scopeText } from '../plugins/fields.ts'
 import { valueAt } from './issue.ts'
 import type { Report } from './report.ts'
 
-/** What upstreams are told in header fields, and logs and metrics show: visible on every side. */
-const word = z
-  .string()
-  .min(1)
-  .max(256)
-  .refine(
-    (text) => isFieldValue(text) && text.trim() === text,
-    'must not begin or end with space, or hold control characters',
-  )
-
 /** Headers list them with commas between. */
-const listed = word.refine((text) => !text.includes(','), 'must not hold a comma')
+const listed = identityText.refine((text) => !text.includes(','), 'must not hold a comma')
 
-/** As OAuth has them (RFC 6749 §3.3): headers and tokens list them with spaces between. */
-const scope = word.refine(
-  (text) => /^[!#-[\]-~]+$/.test(text),
-  'must be a scope: visible ASCII characters without space',
-)
-
-function listOf(item: typeof word) {
+function listOf(item: typeof identityText) {
   return z
     .array(item)
     .superRefine((list, context) => {
@@ -35,13 +19,13 @@ function listOf(item: typeof word) {
 }
 
 export const consumer = z.strictObject({
-  id: word.describe('What credentials, limits and logs call it.'),
-  name: word.optional().describe('What people call it.'),
-  tier: word.optional().describe('Class of service, by which limits may differ.'),
-  tenant: word.optional().describe('Customer or organisation that it belongs to.'),
+  id: identityText.describe('What credentials, limits and logs call it.'),
+  name: identityText.optional().describe('What people call it.'),
+  tier: identityText.optional().describe('Class of service, by which limits may differ.'),
+  tenant: identityText.optional().describe('Customer or organisation that it belongs to.'),
   groups: listOf(listed).describe('Groups, for `acl`.'),
   roles: listOf(listed).describe('Roles, for `acl` and upstreams.'),
-  scopes: listOf(scope).describe('Scopes, where its credential names none.'),
+  scopes: listOf(scopeText).describe('Scopes, where its credential names none.'),
 })
 
 /** The consumers of a file, each id once. */

@@ -12,6 +12,18 @@ export interface EffectivePlugin {
   readonly origin: Origin
 }
 
+/** Names whose entry it is, the same on all routes that have it. */
+export function scopeOf(origin: Origin, route: Pick<Route, 'name' | 'upstream'>): string {
+  switch (origin) {
+    case 'global':
+      return 'global'
+    case 'upstream':
+      return `upstream/${route.upstream}`
+    case 'route':
+      return `route/${route.name}`
+  }
+}
+
 /** An entry whose place in the order can't be found. */
 export interface PlacementFault {
   readonly entry: PluginEntry

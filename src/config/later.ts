@@ -4,17 +4,11 @@ export const laterPlugins: readonly string[] = [
   'basic-auth',
   'canary',
   'circuit-breaker',
-  'forward-auth',
   'hmac-auth',
-  'jwt',
-  'key-auth',
   'mtls-auth',
   'oauth2',
-  'oauth2-introspection',
   'proxy-cache',
-  'rate-limiting',
   'request-validator',
-  'token-exchange',
 ]
 
 /** Top-level keys that later versions know. */

@@ -11,6 +11,7 @@ import {
   keyedDigest,
   keyedHashOfKey,
   matchesHash,
+  parseExpiry,
   parseKeyHash,
   randomKeyId,
 } from './api-key.ts'
@@ -119,3 +120,18 @@ describe('the hash of a key', () => {
     `md5:${'0'.repeat(32)}`,
   ])('is not %j', (text) => expect(parseKeyHash(text)).toBeNull())
 })
+
+test.each([
+  ['2027-01-31', Date.UTC(2027, 0, 31)],
+  ['2027-01-31T12:00Z', Date.UTC(2027, 0, 31, 12)],
+  ['2027-01-31T12:00:30.5+02:00', Date.UTC(2027, 0, 31, 10, 0, 30, 500)],
+  ['1800000000', 1_800_000_000_000],
+  ['2027-13-01', null],
+  ['2027-01-31T12:00:00', null],
+  ['2027-01-31 12:00Z', null],
+  ['0', null],
+  ['-1', null],
+  ['1e3', null],
+  ['never', null],
+  ['', null],
+])('%j as the end of a key is %j', (text, time) => expect(parseExpiry(text)).toBe(time))

@@ -118,7 +118,8 @@ export function keyedHashOfKey(key: string, salt: KeyObject): string {
 
 /** A hash as `hashKey` or `keyedHashOfKey` write it; `null` when it is none. */
 export function parseKeyHash(text: string): KeyHash | null {
-  const [, salt, plain, keyed] = /^(?:sha256:([0-9a-f]{32}):([0-9a-f]{64})|hmac-sha256:([0-9a-f]{64}))$/.exec(text) ?? []
+  const [, salt, plain, keyed] =
+    /^(?:sha256:([0-9a-f]{32}):([0-9a-f]{64})|hmac-sha256:([0-9a-f]{64}))$/.exec(text) ?? []
   const digest = plain ?? keyed
   return digest === undefined ? null : { salt: salt ?? null, digest: Buffer.from(digest, 'hex') }
 }

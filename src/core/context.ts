@@ -49,6 +49,9 @@ export class RequestContext {
   remoteIp = ''
   /** Address of the client: the peer's, or what a trusted proxy says of it. Read by the router, limits and logs. */
   clientIp = ''
+  /** What the upstream gets as `X-Forwarded-For` and `X-Forwarded-Host`: of trusted proxies what they say, else our own. */
+  forwardedFor = ''
+  forwardedHost = ''
   /** The client's `X-Request-Id` when it is sane, else one of ours. */
   requestId = ''
   /** Bytes of the request body: 0 none, -1 unknown (chunked). */
@@ -70,6 +73,8 @@ export class RequestContext {
 
   consumer: Consumer | null = null
   claims: Readonly<Record<string, unknown>> | null = null
+  /** The bearer token as it came. Written by who checked it, read by token-exchange; no step of a later phase sees it. */
+  token: string | null = null
 
   // ── Limits. Written by rate-limiting in the access phase, read by its own later steps and by the access log.
 
@@ -130,6 +135,8 @@ type RequestFacts =
   | 'hostname'
   | 'remoteIp'
   | 'clientIp'
+  | 'forwardedFor'
+  | 'forwardedHost'
   | 'requestId'
   | 'bodyLength'
   | 'params'
@@ -149,9 +156,13 @@ export type AccessContext = Readonly<Pick<RequestContext, RequestFacts>> &
     | 'origin'
     | 'consumer'
     | 'claims'
+    | 'token'
     | 'admission'
     | 'addResponseHeader'
-  >
+  > & {
+    /** Not 0 when the request is over, however it ended: what comes back after a wait comes too late. */
+    readonly endedAt: number
+  }
 
 /** What a response step sees: the request is over and done with, status and response fields may change. */
 export type ResponseContext = Readonly<
@@ -172,8 +183,8 @@ export type ResponseContext = Readonly<
 > &
   Pick<RequestContext, 'status' | 'responseHeaders'>
 
-/** What a log step sees: everything, nothing of it to change. */
-export type LogContext = Readonly<Omit<RequestContext, 'addResponseHeader'>>
+/** What a log step sees: everything but the token, nothing of it to change. */
+export type LogContext = Readonly<Omit<RequestContext, 'addResponseHeader' | 'token'>>
 
 /** A captured path parameter by name, or `undefined`. */
 export function paramOf(ctx: Pick<RequestContext, 'params' | 'paramNames'>, name: string): string | undefined {

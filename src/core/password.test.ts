@@ -25,8 +25,22 @@ test('two hashes of a password differ', () => {
 
 // RFC 7914 §12.
 test.each([
-  ['password', 'NaCl', 10, 8, 16, 'fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640'],
-  ['pleaseletmein', 'SodiumChloride', 14, 8, 1, '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887'],
+  [
+    'password',
+    'NaCl',
+    10,
+    8,
+    16,
+    'fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640',
+  ],
+  [
+    'pleaseletmein',
+    'SodiumChloride',
+    14,
+    8,
+    1,
+    '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887',
+  ],
 ])('scrypt of %j and %j', async (password, salt, ln, r, p, digest) => {
   // The published salts are shorter than any that is taken: the length is the only thing that is different here.
   const options = { N: 2 ** ln, r, p, maxmem: 64 * 1024 * 1024 }

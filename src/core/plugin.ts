@@ -37,7 +37,7 @@ export interface Steps {
  * Something that one plugin finds out and others rely on. `provides` and `requires` are checked when a route is
  * compiled: who needs what nobody provides is a configuration error, never a silent fall-back.
  */
-export type Fact = 'consumer' | 'claims' | 'request_id'
+export type Fact = 'consumer' | 'claims' | 'token' | 'request_id'
 
 /**
  * Why a plugin is there. `security` always fails closed: when it throws or exceeds its time limit the request is
@@ -52,6 +52,8 @@ export interface Deps {
   readonly configDir: string
   /** The entry is one of the top-level `plugins`: `beforeMatch` has done its part already. */
   readonly global: boolean
+  /** Whose entry it is: the same text wherever that entry runs, `global`, `upstream/NAME` or `route/NAME`. */
+  readonly scope: string
   readonly log: PluginLog
   readonly services: Services
   /** The consumers of the configuration, by id. */
@@ -78,6 +80,8 @@ export interface RouteFacts {
   readonly paramNames: readonly string[]
   /** Methods it is limited to; empty: all. */
   readonly methods: readonly string[]
+  /** `null`: a plugin answers. */
+  readonly upstream: string | null
 }
 
 export interface PluginLog {

@@ -25,14 +25,13 @@ export class CredentialReader {
   }
 
   /**
-   * What the first source that has something holds (`''` when it holds nothing but its name or scheme), `null` when none has.
-   * Query parameters are percent-decoded.
+   * The credential in the first source that has one, never `''`; `null` when none has. Query parameters are percent-decoded.
    */
   read(ctx: Carrier): Found {
     const sources = this.#sources
     for (let i = 0; i < sources.length; i++) {
       const found = readSource(ctx, sources[i] as CredentialSource)
-      if (found !== null) return found
+      if (found !== null && found !== '') return found
     }
     return null
   }

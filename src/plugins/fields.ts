@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isFieldValue, isToken } from '../core/headers.ts'
+import { hopByHopHeaders, isFieldValue, isToken } from '../core/headers.ts'
 import { parseDuration } from '../core/units.ts'
 
 /** Fields that the schemas of several plugins have in common. */
@@ -9,6 +9,30 @@ export const headerName = z
   .string()
   .refine(isToken, 'must be the name of a header field')
   .transform((name) => name.toLowerCase())
+
+/** Fields of a request that the gateway writes itself (proxy/forward.ts, and the clients for the last two). */
+export const gatewayFields: ReadonlySet<string> = new Set([
+  ...hopByHopHeaders,
+  'host',
+  'content-length',
+  'expect',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-proto',
+  'x-request-id',
+])
+
+/** Clients send these: what a plugin injects is taken away from all of them, on every route. */
+const clientFields: ReadonlySet<string> = new Set(['authorization', 'cookie', 'content-type', 'accept', 'user-agent'])
+
+/** The name of a header field by which a plugin tells upstreams who calls; lower-case once it is parsed. */
+export const injectedHeader = headerName.superRefine((name, context) => {
+  if (gatewayFields.has(name)) context.addIssue(`must not be "${name}": the gateway sets that itself`)
+  else if (clientFields.has(name))
+    context.addIssue(`must not be "${name}": no client could send it any more, on any route`)
+})
 
 /** The value of a header field. */
 export const headerValue = z.string().refine(isFieldValue, 'must not hold control characters')
@@ -42,3 +66,19 @@ export function duration(min: readonly [milliseconds: number, words: string] = [
     })
     .meta({ unit: 'duration' })
 }
+
+/** What a consumer, a group or a tenant is called: logs show it and upstreams are told it in headers. */
+export const identityText = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine(
+    (text) => isFieldValue(text) && text.trim() === text,
+    'must not begin or end with space, or hold control characters',
+  )
+
+/** A scope as OAuth has them (RFC 6749 §3.3): they are listed with spaces between. */
+export const scopeText = identityText.refine(
+  (text) => /^[!#-[\]-~]+$/.test(text),
+  'must be a scope: visible ASCII characters without space',
+)

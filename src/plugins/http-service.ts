@@ -103,6 +103,11 @@ export interface RemoteKeySetFields {
   readonly cooldown: number
 }
 
+/** Files that those fields name, for the `files` of a plugin. */
+export function tlsFilesOf({ ca, cert, key }: Tls): readonly string[] {
+  return [ca, cert, key].filter((name) => name !== undefined)
+}
+
 /** Most bytes of a JWK Set. */
 const largestKeySet = 1024 ** 2
 
@@ -112,7 +117,7 @@ const largestKeySet = 1024 ** 2
  */
 export function httpSettingsOf(
   fields: HttpServiceFields,
-  { configDir, maxBody, path = [] }: { configDir: string; maxBody: number; path?: readonly string[] },
+  { configDir, maxBody, path = [] }: { configDir: string; maxBody: number; path?: readonly (string | number)[] },
 ): HttpSettings {
   const { url, timeout, breaker, max_connections } = fields
   return { url, timeout, tls: tlsOf(fields.tls, configDir, path), breaker, max_connections, max_body: maxBody }
@@ -121,7 +126,7 @@ export function httpSettingsOf(
 /** What `KeySets.open` takes; the same otherwise. */
 export function remoteKeySetOf(
   fields: RemoteKeySetFields,
-  { configDir, path = [] }: { configDir: string; path?: readonly string[] },
+  { configDir, path = [] }: { configDir: string; path?: readonly (string | number)[] },
 ): RemoteKeySet {
   const { url, timeout, breaker, refresh, cooldown } = fields
   return {
@@ -140,13 +145,13 @@ export function remoteKeySetOf(
 function tlsOf(
   { verify, server_name, ...files }: Tls,
   configDir: string,
-  path: readonly string[],
+  path: readonly (string | number)[],
 ): HttpSettings['tls'] {
   const absolute = (name: string | undefined): string | null => (name === undefined ? null : resolve(configDir, name))
   const ca = absolute(files.ca)
   const cert = absolute(files.cert)
   const key = absolute(files.key)
-  const place = (field: string): string[] => [...path, 'tls', field]
+  const place = (field: string): (string | number)[] => [...path, 'tls', field]
   if (ca !== null) certificateIn(ca, place('ca'))
   const certificate = cert === null ? null : certificateIn(cert, place('cert'))
   const privateKey = key === null ? null : privateKeyIn(key, place('key'))
@@ -157,7 +162,7 @@ function tlsOf(
   return { verify, server_name: server_name ?? null, ca, cert, key }
 }
 
-function read(path: string, place: readonly string[]): Buffer {
+function read(path: string, place: readonly (string | number)[]): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
@@ -165,7 +170,7 @@ function read(path: string, place: readonly string[]): Buffer {
   }
 }
 
-function certificateIn(path: string, place: readonly string[]): X509Certificate {
+function certificateIn(path: string, place: readonly (string | number)[]): X509Certificate {
   const text = read(path, place)
   try {
     return new X509Certificate(text)
@@ -174,7 +179,7 @@ function certificateIn(path: string, place: readonly string[]): X509Certificate 
   }
 }
 
-function privateKeyIn(path: string, place: readonly string[]): KeyObject {
+function privateKeyIn(path: string, place: readonly (string | number)[]): KeyObject {
   const text = read(path, place)
   try {
     return createPrivateKey(text)

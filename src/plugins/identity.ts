@@ -1,5 +1,5 @@
-import type { Consumer } from '../core/context.ts'
-import { type HeaderList, isFieldValue } from '../core/headers.ts'
+import type { AccessContext, Consumer } from '../core/context.ts'
+import { type HeaderList, hasHeader, isFieldValue } from '../core/headers.ts'
 import type { KnownConsumer } from '../core/plugin.ts'
 
 /** What a credential says of who sent it. What is left out or `null` it does not say. */
@@ -45,6 +45,19 @@ export function addIdentity(headers: HeaderList, name: string, value: unknown): 
   if (!isFieldValue(text) || text.trim() !== text || loneSurrogate.test(text)) return false
   headers.push(name, text)
   return true
+}
+
+/**
+ * Puts identity headers that are ready (flat, made by `addIdentity`) into the request. Of two plugins that accept it the first says
+ * who it is: what it has put in stays. Call it before `ctx.consumer` is written.
+ */
+export function injectIdentity(ctx: Pick<AccessContext, 'headers' | 'consumer'>, identity: Readonly<HeaderList>): void {
+  const { headers } = ctx
+  const isFirst = ctx.consumer === null
+  for (let i = 0; i < identity.length; i += 2) {
+    const name = identity[i] as string
+    if (isFirst || !hasHeader(headers, name)) headers.push(name, identity[i + 1] as string)
+  }
 }
 
 /** Half a character: it would arrive as U+FFFD, like any other half. */

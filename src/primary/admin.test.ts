@@ -18,6 +18,7 @@ async function start(token: string | null = null, source: Partial<AdminSource> =
     metrics: async () => 'sluice_up 1\n',
     status: async () => ({ version: '1.2.3' }),
     reload: async () => result,
+    revocations: null as never,
     ...source,
   })
   const change = await admin.stage({ host: '127.0.0.1', port, token })

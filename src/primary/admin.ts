@@ -2,18 +2,11 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP } from 'node:net'
 import { type Address, formatAddress } from '../config/address.ts'
+import { type AdminSource, type Endpoint, refuse, send } from './admin-endpoint.ts'
+import { revocationEndpoints } from './admin-revocations.ts'
 import { describe } from './claim.ts'
-import type { ReloadResult } from './reload.ts'
 
-/** What the admin port tells of and acts on. */
-export interface AdminSource {
-  /** `ready` when every worker serves the current configuration, else why not. */
-  state(): 'ready' | 'starting' | 'degraded' | 'draining'
-  /** Prometheus text. */
-  metrics(): Promise<string>
-  status(): Promise<object>
-  reload(): Promise<ReloadResult>
-}
+export type { AdminSource }
 
 export interface AdminSettings extends Address {
   readonly token: string | null
@@ -22,53 +15,45 @@ export interface AdminSettings extends Address {
 /** A change of the admin port that is ready to happen, or to be given up. */
 export type AdminChange = { commit(): void; discard(): void } | { readonly fault: string }
 
-interface Endpoint {
-  readonly method: 'GET' | 'POST'
-  /** Answers without a token and under any host name: for probes. */
-  readonly open: boolean
-  run(source: AdminSource, res: ServerResponse): Promise<void> | void
-}
-
-const endpoints: Readonly<Record<string, Endpoint>> = {
-  '/health/live': { method: 'GET', open: true, run: (_source, res) => send(res, 200, { status: 'live' }) },
+/** What each path does, by method. */
+const endpoints: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
+  '/health/live': { GET: { open: true, run: (_source, res) => send(res, 200, { status: 'live' }) } },
   '/health/ready': {
-    method: 'GET',
-    open: true,
-    run(source, res) {
-      const status = source.state()
-      send(res, status === 'ready' ? 200 : 503, { status })
+    GET: {
+      open: true,
+      run(source, res) {
+        const status = source.state()
+        send(res, status === 'ready' ? 200 : 503, { status })
+      },
     },
   },
   '/metrics': {
-    method: 'GET',
-    open: false,
-    async run(source, res) {
-      res.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8')
-      res.end(await source.metrics())
+    GET: {
+      async run(source, res) {
+        res.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8')
+        res.end(await source.metrics())
+      },
     },
   },
-  '/status': {
-    method: 'GET',
-    open: false,
-    run: async (source, res) => send(res, 200, await source.status()),
-  },
+  '/status': { GET: { run: async (source, res) => send(res, 200, await source.status()) } },
   '/reload': {
-    method: 'POST',
-    open: false,
-    async run(source, res) {
-      const result = await source.reload()
-      send(res, reloadStatus[result.outcome], result)
+    POST: {
+      async run(source, res) {
+        const result = await source.reload()
+        send(res, reloadStatus[result.outcome], result)
+      },
     },
   },
+  '/revocations': revocationEndpoints,
 }
 
 /** 422: the file is wrong. 409: it is right and could not be put in force. */
 const reloadStatus = { activated: 200, unchanged: 200, invalid: 422, refused: 409 } as const
 
-/** Most bytes of a request body; no endpoint wants one. */
+/** Most bytes of a request body that nobody wants. */
 const mostBody = 64 * 1024
 
-/** The admin port: health, metrics, status, reload. Plain HTTP, by default on loopback. */
+/** The admin port: health, metrics, status, reload, revocations. Plain HTTP, by default on loopback. */
 export class Admin {
   readonly #source: AdminSource
   #settings: AdminSettings | null = null
@@ -128,10 +113,11 @@ export class Admin {
   async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     res.setHeader('cache-control', 'no-store')
     try {
-      const path = (req.url ?? '').split('?', 1)[0] ?? ''
-      const endpoint = endpoints[path]
+      const [path = '', query = ''] = (req.url ?? '').split('?', 2)
+      const methods = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined
+      const endpoint = methods?.[req.method === 'HEAD' ? 'GET' : (req.method ?? '')]
       const token = this.#settings?.token ?? null
-      if (endpoint?.open !== true) {
+      if (methods?.['GET']?.open !== true) {
         if (token === null && !isLocalCall(req))
           return refuse(res, 403, 'forbidden_host', 'Call the admin port by its address.')
         if (token !== null && !holdsToken(req, token)) {
@@ -139,13 +125,15 @@ export class Admin {
           return refuse(res, 401, 'unauthorized', 'A valid bearer token is required.')
         }
       }
-      if (endpoint === undefined) return refuse(res, 404, 'not_found', 'There is no such endpoint.')
-      if (req.method !== endpoint.method && !(req.method === 'HEAD' && endpoint.method === 'GET')) {
-        res.setHeader('allow', endpoint.method === 'GET' ? 'GET, HEAD' : endpoint.method)
+      if (methods === undefined) return refuse(res, 404, 'not_found', 'There is no such endpoint.')
+      if (endpoint === undefined) {
+        const allowed = Object.keys(methods).flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+        res.setHeader('allow', allowed.join(', '))
         return refuse(res, 405, 'method_not_allowed', 'The endpoint does not serve this method.')
       }
-      if (!(await skipBody(req))) return refuse(res, 413, 'body_too_large', 'The request body is too large.')
-      await endpoint.run(this.#source, res)
+      const body = await readBody(req, endpoint.body ?? mostBody)
+      if (body === null) return refuse(res, 413, 'body_too_large', 'The request body is too large.')
+      await endpoint.run(this.#source, res, { query: new URLSearchParams(query), body })
     } catch {
       if (!res.headersSent) refuse(res, 500, 'internal_error', 'The endpoint failed.')
       else res.destroy()
@@ -173,26 +161,16 @@ function holdsToken(req: IncomingMessage, token: string): boolean {
   return timingSafeEqual(digest(given), digest(token))
 }
 
-/** Reads the body away; false when it is longer than allowed. */
-async function skipBody(req: IncomingMessage): Promise<boolean> {
+/** The body; `null` when it is longer than allowed. */
+async function readBody(req: IncomingMessage, most: number): Promise<Buffer | null> {
+  const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of req.iterator({ destroyOnReturn: false })) {
     size += (chunk as Buffer).length
-    if (size > mostBody) return false
+    if (size > most) return null
+    chunks.push(chunk as Buffer)
   }
-  return true
-}
-
-function send(res: ServerResponse, status: number, body: object): void {
-  res.statusCode = status
-  res.setHeader('content-type', 'application/json; charset=utf-8')
-  res.end(`${JSON.stringify(body)}\n`)
-}
-
-/** What was sent along is not read: the connection can't go on. */
-function refuse(res: ServerResponse, status: number, error: string, message: string): void {
-  res.setHeader('connection', 'close')
-  send(res, status, { error, message })
+  return Buffer.concat(chunks)
 }
 
 function close(server: Server | null): void {

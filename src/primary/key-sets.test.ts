@@ -39,10 +39,10 @@ function node(bounds: Partial<FetchBounds> = {}) {
     lines,
     logged,
     /** Resolves when that line has been written so often. */
-    async waitForLog(message: string, count = 1): Promise<void> {
+    waitForLog: async (message: string, count = 1): Promise<void> => {
       while (logged(message) < count) await new Promise<void>((resolve) => watchers.add(resolve))
     },
-    worker() {
+    worker: () => {
       const end = link.join()
       const kept: Kept[] = []
       const store = new KeySetStore(end)
@@ -55,7 +55,7 @@ function node(bounds: Partial<FetchBounds> = {}) {
       const close = (): void => {
         for (const thing of kept) thing.close?.()
       }
-      return { open, close, die: end.leave }
+      return { open, close, die: () => end.leave() }
     },
   }
 }
@@ -107,7 +107,7 @@ test('fetches once for all workers, and at once when it is there', async () => {
   expect(await kidsOf(late, 'b')).toEqual(['b'])
   expect(server.requests).toBe(1)
   expect(fetcher.status()).toEqual([
-    { source: server.url, state: 'fresh', keys: ['a', 'b', 'r'], age: 0, reason: null },
+    { source: server.url, state: 'fresh', keys: ['a', 'b', 'r'], age: 0, reason: null, next: expect.any(Number) },
   ])
 })
 
@@ -156,19 +156,11 @@ test.each([
   ['no-store', {}, 7000],
 ])('takes %j as the lifetime, within bounds', async (control, more, seconds) => {
   const server = await JwksServer.start([issuerKey('a')], { 'cache-control': control, ...more })
-  const { worker } = node({ leastAge: 50_000, mostAge: 200_000 })
-  const timers: number[] = []
-  const original = globalThis.setTimeout
-  const spy = ((callback: () => void, delay: number) => {
-    timers.push(delay)
-    return original(callback, delay)
-  }) as typeof setTimeout
-  globalThis.setTimeout = spy
-  closers.push(() => (globalThis.setTimeout = original))
+  const { worker, fetcher } = node({ leastAge: 50_000, mostAge: 200_000 })
   expect(await kidsOf(worker().open(sourceOf(server, { refresh: 7_000_000 })))).toEqual(['a'])
-  const pause = Math.max(...timers) / 1000
-  expect(pause).toBeGreaterThanOrEqual(seconds * 0.75)
-  expect(pause).toBeLessThanOrEqual(seconds * 0.9)
+  const { next } = fetcher.status()[0] as { next: number }
+  expect(next).toBeGreaterThanOrEqual(Math.floor(seconds * 0.75) - 1)
+  expect(next).toBeLessThanOrEqual(Math.ceil(seconds * 0.9))
 })
 
 describe('an issuer that is away or lies', () => {
@@ -176,44 +168,41 @@ describe('an issuer that is away or lies', () => {
   const weak = { kty: 'RSA', kid: 'a', n: 'AQAB', e: 'AQAB' }
   const huge = JSON.stringify({ keys: [], padding: 'x'.repeat(1024 ** 2) })
 
-  test.each([
-    ['is down', (server: JwksServer) => server.close(), 'connect: ECONNREFUSED'],
-    ['fails', (server: JwksServer) => server.answerText(500, '{}'), 'status 500'],
-    [
-      'redirects',
-      (server: JwksServer) => server.answerText(302, '', { location: `${server.origin}/other` }),
-      'status 302',
-    ],
-    ['answers with a page', (server: JwksServer) => server.answerText(200, html), 'the answer is not JSON'],
-    ['answers with nothing', (server: JwksServer) => server.answerText(200, ''), 'the answer is not JSON'],
-    ['answers with a list', (server: JwksServer) => server.answerText(200, '[]'), 'a JWK Set must be'],
-    ['answers with null', (server: JwksServer) => server.answerText(200, 'null'), 'a JWK Set must be'],
-    ['has keys that are no list', (server: JwksServer) => server.answerText(200, '{"keys":{}}'), 'a JWK Set must be'],
-    ['has no keys', (server: JwksServer) => server.answerText(200, '{"keys":[]}'), 'the set has no usable key'],
+  const cases: readonly [string, (server: JwksServer) => Promise<void> | void, string][] = [
+    ['is down', (server) => server.close(), 'connect: ECONNREFUSED'],
+    ['fails', (server) => server.answerText(500, '{}'), 'status 500'],
+    ['redirects', (server) => server.answerText(302, '', { location: `${server.origin}/other` }), 'status 302'],
+    ['answers with a page', (server) => server.answerText(200, html), 'the answer is not JSON'],
+    ['answers with nothing', (server) => server.answerText(200, ''), 'the answer is not JSON'],
+    ['answers with a list', (server) => server.answerText(200, '[]'), 'a JWK Set must be'],
+    ['answers with null', (server) => server.answerText(200, 'null'), 'a JWK Set must be'],
+    ['has keys that are no list', (server) => server.answerText(200, '{"keys":{}}'), 'a JWK Set must be'],
+    ['has no keys', (server) => server.answerText(200, '{"keys":[]}'), 'the set has no usable key'],
     [
       'has secrets only',
-      (server: JwksServer) =>
-        server.answerText(200, JSON.stringify({ keys: [{ kty: 'oct', k: 'A'.repeat(64), alg: 'HS256' }] })),
+      (server) => server.answerText(200, JSON.stringify({ keys: [{ kty: 'oct', k: 'A'.repeat(64), alg: 'HS256' }] })),
       'the set has no usable key',
     ],
     [
       'has weak keys only',
-      (server: JwksServer) => server.answerText(200, JSON.stringify({ keys: [weak] })),
+      (server) => server.answerText(200, JSON.stringify({ keys: [weak] })),
       'the set has no usable key: the RSA key has',
     ],
-    ['answers without end', (server: JwksServer) => server.answerText(200, huge), 'too_large'],
-    ['does not answer', (server: JwksServer) => server.answer(() => {}), 'timeout: no answer came'],
+    ['answers without end', (server) => server.answerText(200, huge), 'too_large'],
+    ['does not answer', (server) => server.answer(() => {}), 'timeout: no answer came'],
     [
       'stalls in the middle',
-      (server: JwksServer) => server.answer((_req, res) => void res.writeHead(200).write('{"keys":[')),
+      (server) => server.answer((_req, res) => void res.writeHead(200).write('{"keys":[')),
       'timeout: the answer did not end',
     ],
     [
       'breaks off',
-      (server: JwksServer) => server.answer((_req, res) => void res.writeHead(200).write('{', () => res.destroy())),
+      (server) => server.answer((_req, res) => void res.writeHead(200).write('{', () => res.destroy())),
       'broken',
     ],
-  ])('%s: the last good set stays', async (_, spoil, reason) => {
+  ]
+
+  test.each(cases)('%s: the last good set stays', async (_, spoil, reason) => {
     const key = issuerKey('a')
     const server = await JwksServer.start([key])
     const { worker, fetcher, instruments, logged } = node()

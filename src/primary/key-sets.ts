@@ -1,9 +1,9 @@
 import type { PrimaryLink } from '../core/messages.ts'
 import type { Instruments } from '../core/services/instruments.ts'
 import { HttpServiceStore } from '../services/http-service.ts'
-import type { KeySetNews, KeySetRequest } from '../services/key-set-message.ts'
+import type { KeySetRequest } from '../services/key-set-message.ts'
 import { type Log, pluginLog } from '../telemetry/logger.ts'
-import { type FetchBounds, KeySource, type KeySourceStatus } from './key-source.ts'
+import { type FetchBounds, KeySource, type KeySourceStatus, type SourceNews } from './key-source.ts'
 
 /** Milliseconds for which a set is kept up that no worker wants: one that restarts finds it there. */
 const linger = 60_000
@@ -55,34 +55,38 @@ export class KeySetFetcher {
 
   #hear(request: KeySetRequest, worker: number): void {
     const { id } = request
-    const tell = (news: KeySetNews): void => this.#link.send(worker, 'key_sets', news)
     const wanted = this.#wanted.get(id) ?? (request.type === 'open' ? this.#start(request) : undefined)
+    if (wanted === undefined) return
     switch (request.type) {
       case 'open':
-        wanted?.workers.add(worker)
-        clearTimeout(wanted?.dropping)
-        wanted?.source.greet(tell)
+        clearTimeout(wanted.dropping)
+        wanted.workers.set(worker, 0)
+        wanted.source.greet((news) => this.#tell(wanted, worker, news))
         break
       case 'close':
-        if (wanted !== undefined) this.#leave(id, wanted, worker)
+        this.#leave(id, wanted, worker)
         break
       case 'miss':
-        if (wanted === undefined) tell({ type: 'fetched', id, quiet: 0 })
-        else wanted.source.miss(request.kid, request.version, tell)
+        wanted.workers.set(worker, request.question)
+        wanted.source.miss(request.kid, request.version, (news) => this.#tell(wanted, worker, news))
     }
   }
 
+  #tell({ workers }: Wanted, worker: number, news: SourceNews): void {
+    const question = workers.get(worker) ?? 0
+    this.#link.send(worker, 'key_sets', news.type === 'fetched' ? { ...news, question } : news)
+  }
+
   #start({ id, source: settings }: Extract<KeySetRequest, { type: 'open' }>): Wanted {
-    const workers = new Set<number>()
     const source = new KeySource(id, settings, this.#bounds, {
       services: this.#services,
       instruments: this.#instruments,
       log: this.#log,
       tell: (news) => {
-        for (const worker of workers) this.#link.send(worker, 'key_sets', news)
+        for (const worker of wanted.workers.keys()) this.#tell(wanted, worker, news)
       },
     })
-    const wanted: Wanted = { source, workers, dropping: undefined }
+    const wanted: Wanted = { source, workers: new Map(), dropping: undefined }
     this.#wanted.set(id, wanted)
     this.#name(source.name)
     source.start()
@@ -116,6 +120,7 @@ export class KeySetFetcher {
 
 interface Wanted {
   readonly source: KeySource
-  readonly workers: Set<number>
+  /** By worker: the number of its last question. */
+  readonly workers: Map<number, number>
   dropping: NodeJS.Timeout | undefined
 }

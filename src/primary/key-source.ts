@@ -28,14 +28,21 @@ export interface KeySourceStatus {
   readonly age: number | null
   /** What was wrong with the last fetch, `null` when nothing was. */
   readonly reason: string | null
+  /** Seconds to the next fetch. */
+  readonly next: number
 }
+
+/** What a source says; which question of which worker it answers is not its to know. */
+export type SourceNews =
+  | Extract<KeySetNews, { type: 'set' }>
+  | Omit<Extract<KeySetNews, { type: 'fetched' }>, 'question'>
 
 export interface KeySourceHost {
   readonly services: HttpServiceStore
   readonly instruments: Instruments
   readonly log: Log
   /** To all workers that want this set. */
-  tell(news: KeySetNews): void
+  tell(news: SourceNews): void
 }
 
 const headers = ['accept', 'application/jwk-set+json, application/json', 'accept-encoding', 'identity']
@@ -54,6 +61,7 @@ export class KeySource {
   #service: (HttpService & Kept) | null = null
   #serviceKey = ''
   #timer: NodeJS.Timeout | undefined
+  #nextAt = 0
   #isFetching = false
   #isClosed = false
   #version = 0
@@ -100,17 +108,18 @@ export class KeySource {
       keys: this.#keys.map(({ kid }) => kid),
       age: isEmpty ? null : Math.round(this.age),
       reason: this.#reason,
+      next: Math.max(0, Math.round((this.#nextAt - performance.now()) / 1000)),
     }
   }
 
   /** Tells a worker that has just come what there is. */
-  greet(tell: (news: KeySetNews) => void): void {
+  greet(tell: (news: SourceNews) => void): void {
     if (this.#version > 0) tell(this.#set())
     if (this.#version > 0 || this.#failures > 0) tell(this.#fetched())
   }
 
   /** Somebody asks for a key that is not in that version of the set: fetches anew, at most once per cooldown. */
-  miss(kid: string, version: number, tell: (news: KeySetNews) => void): void {
+  miss(kid: string, version: number, tell: (news: SourceNews) => void): void {
     // What the worker lacks may be on its way already.
     if (version < this.#version && this.#has(kid)) return tell(this.#fetched())
     if (this.#isFetching) {
@@ -207,6 +216,7 @@ export class KeySource {
   }
 
   #schedule(pause: number): void {
+    this.#nextAt = performance.now() + pause
     this.#timer = setTimeout(() => void this.#fetch(), pause).unref()
   }
 
@@ -230,11 +240,11 @@ export class KeySource {
     return this.#keys.some((key) => key.kid === kid)
   }
 
-  #set(): KeySetNews {
+  #set(): SourceNews {
     return { type: 'set', id: this.#id, version: this.#version, keys: this.#keys }
   }
 
-  #fetched(): KeySetNews {
+  #fetched(): SourceNews {
     return { type: 'fetched', id: this.#id, quiet: this.#quiet() }
   }
 

@@ -13,6 +13,7 @@ import { countCores } from './cores.ts'
 import { Figures } from './figures.ts'
 import { Link } from './link.ts'
 import { type InForce, type Loaded, packConfig, Reload, type ReloadResult } from './reload.ts'
+import type { RevocationList } from './revocations.ts'
 import { NodeServices } from './services.ts'
 import { Supervisor } from './supervisor.ts'
 import { packageVersion } from './version.ts'
@@ -135,7 +136,8 @@ class Primary implements AdminSource {
     change.commit()
 
     const signals = this.#listenToSignals()
-    this.#resize(config)
+    await this.#services.revocations.known(patience)
+    if (this.#phase === 'starting') this.#resize(config)
     void this.#supervisor.serving().then(() => this.#serve(files))
     const code = await this.#ended
 
@@ -208,6 +210,10 @@ class Primary implements AdminSource {
     if (this.#hurry.signal.aborted) return
     this.#log.info('stopped')
     this.#end(0)
+  }
+
+  get revocations(): RevocationList {
+    return this.#services.revocations
   }
 
   state(): 'ready' | 'starting' | 'degraded' | 'draining' {

@@ -51,10 +51,7 @@ export class Exchange extends RequestContext implements ResponseSink {
   bodyTaken = false
   uploadPaused = false
 
-  // ── What the forwarded fields say (fields.ts)
-
-  forwardedFor = ''
-  forwardedHost = ''
+  /** The `Via` of the request (fields.ts). */
   via = ''
 
   // ── Attempt (forward.ts)

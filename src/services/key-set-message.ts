@@ -13,12 +13,21 @@ export type KeySetRequest =
   /** It wants to know the set from now on. */
   | { readonly type: 'open'; readonly id: string; readonly source: RemoteKeySet }
   | { readonly type: 'close'; readonly id: string }
-  /** Somebody asked for a key that is not in that version of the set. Answered by `fetched`. */
-  | { readonly type: 'miss'; readonly id: string; readonly version: number; readonly kid: string }
+  /** Somebody wants a key that is not in that version of the set. The worker's questions are numbered from 1. */
+  | {
+      readonly type: 'miss'
+      readonly id: string
+      readonly version: number
+      readonly kid: string
+      readonly question: number
+    }
 
 /** What the primary says of key sets. */
 export type KeySetNews =
   /** The set is this one from now on. Versions begin with 1. */
   | { readonly type: 'set'; readonly id: string; readonly version: number; readonly keys: readonly PublicKey[] }
-  /** A fetch has ended, or none is due: there is nothing to wait for. For `quiet` milliseconds no miss leads to a fetch. */
-  | { readonly type: 'fetched'; readonly id: string; readonly quiet: number }
+  /**
+   * A fetch has ended, or none is due: who asked `question`, or one before it, has nothing to wait for. For `quiet` milliseconds no miss
+   * leads to a fetch.
+   */
+  | { readonly type: 'fetched'; readonly id: string; readonly quiet: number; readonly question: number }

@@ -51,6 +51,8 @@ class SharedKeySet implements KeySet {
   /** Settles with the fetch that is under way for those who miss a key; `null`: nobody waits. */
   #pending: Promise<void> | null = null
   #settle: (() => void) | null = null
+  /** Number of the last question to the primary. What it says of fetches before that was on its way already. */
+  #question = 0
 
   constructor(id: string, source: RemoteKeySet, send: (request: KeySetRequest) => void) {
     this.#id = id
@@ -79,7 +81,8 @@ class SharedKeySet implements KeySet {
     // A fetch that somebody else waits for may have begun too early for this key.
     if (this.#pending !== null) return this.#pending.then(() => this.find(kid, algorithm))
     if (performance.now() < this.#quietUntil) return none
-    this.#send({ type: 'miss', id: this.#id, version: this.#version, kid })
+    this.#question += 1
+    this.#send({ type: 'miss', id: this.#id, version: this.#version, kid, question: this.#question })
     return this.#wait().then(() => this.#look(kid, algorithm))
   }
 
@@ -91,7 +94,7 @@ class SharedKeySet implements KeySet {
     }
     this.#isTold = true
     this.#quietUntil = performance.now() + news.quiet
-    this.#settle?.()
+    if (news.question >= this.#question) this.#settle?.()
   }
 
   /** A key without a `kid` may have signed what names one, as long as no key of that name is there. */

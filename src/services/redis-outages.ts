@@ -8,15 +8,17 @@ const mostReasons = 5
 export class Outages {
   readonly #log: PluginLog
   readonly #secrets: readonly string[]
-  readonly #addresses: string
+  readonly #connection: { readonly redis: string; readonly purpose: string }
   readonly #reasons = new Set<string>()
   #reason = ''
   #since = 0
 
-  constructor({ addresses, password, sentinel_password }: RedisSettings, log: PluginLog) {
+  /** `purpose`: what the connection is for. */
+  constructor({ addresses, password, sentinel_password }: RedisSettings, log: PluginLog, purpose = 'commands') {
     this.#log = log
     this.#secrets = [password, sentinel_password].filter((secret) => secret !== null && secret !== '') as string[]
-    this.#addresses = addresses.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(', ')
+    const redis = addresses.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(', ')
+    this.#connection = { redis, purpose }
   }
 
   /** Something went wrong: the next loss of the connection is due to it, or the one that lasts. */
@@ -35,7 +37,7 @@ export class Outages {
     const seconds = Math.round((Date.now() - this.#since) / 1000)
     this.#since = 0
     this.#reason = ''
-    this.#log.info('Redis is reachable again', { redis: this.#addresses, outage_s: seconds })
+    this.#log.info('Redis is reachable again', { ...this.#connection, outage_s: seconds })
   }
 
   /** The message of an error without secrets: old servers repeat the arguments of commands that they don't know. */
@@ -50,6 +52,6 @@ export class Outages {
     const reason = this.#reason === '' ? 'the connection was closed' : this.#reason
     if (this.#reasons.has(reason) || this.#reasons.size >= mostReasons) return
     this.#reasons.add(reason)
-    this.#log.error('Redis is not reachable', { redis: this.#addresses, reason })
+    this.#log.error('Redis is not reachable', { ...this.#connection, reason })
   }
 }

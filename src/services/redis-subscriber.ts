@@ -42,7 +42,7 @@ export class RedisSubscriber {
     this.#settings = settings
     this.#host = host
     this.#nodes = nodes
-    this.#outages = new Outages(settings, host.log)
+    this.#outages = new Outages(settings, host.log, 'messages')
   }
 
   /** Gives a function that ends the subscription. */

@@ -187,6 +187,7 @@ export class RedisClient implements Kept {
    * a lost connection was made anew. What was said before may have been missed. Gives a function that ends it.
    */
   subscribe(channel: string, onMessage: (message: string) => void, onListening: () => void): () => void {
+    if (this.#state === 'closed') return () => {}
     this.#subscriber ??= new RedisSubscriber(this.settings, this.#host, () => this.#nodes())
     return this.#subscriber.add(channel, { onMessage, onListening })
   }

@@ -4,8 +4,8 @@ import type { Kept, PluginLog } from '../core/plugin.ts'
 import type { Counter, Distribution, Instruments } from '../core/services/instruments.ts'
 import type { TokenFault } from '../core/services/tokens.ts'
 import type { VerificationKey } from '../core/verification-key.ts'
-import { costOf } from './jwt-signature.ts'
-import type { Batch } from './jwt-thread.ts'
+import { type Batch, verifyBatch } from './jwt-batch.ts'
+import { costOf, signatureBytes } from './jwt-signature.ts'
 import { tokenFaults } from './token-faults.ts'
 
 export interface PoolSettings {
@@ -21,6 +21,9 @@ export interface PoolSettings {
  * with ES256: more than a burst of new clients, less than anybody would wait for.
  */
 const defaults: PoolSettings = { threads: 1, maxWork: 100_000, patience: 5_000 }
+
+/** Microseconds of the event loop that a message to a thread and back costs: less work than that is done here. */
+const hopCost = 35
 
 /** Milliseconds between two starts of threads, so that threads that can't run don't keep the process busy with starting them. */
 const restartInterval = 1_000
@@ -52,7 +55,7 @@ const script = new URL(
 
 /**
  * Verifies signatures in threads, so that the event loop goes on meanwhile. All verifications of a tick travel in one message, for a
- * message costs more than a verification with RSA. What waits is bounded by the time that it will take: a flood gets 503,
+ * message costs more than a verification with RSA; one such alone is done here. What waits is bounded by the time that it will take: a flood gets 503,
  * it doesn't make everybody wait. Threads start with the first need. A thread that dies or hangs fails what it had, and others
  * are started.
  */
@@ -94,7 +97,7 @@ export class VerificationPool implements Kept {
    * never rejects.
    */
   verify(token: string, algorithm: string, keys: readonly VerificationKey[]): Promise<Verification> | TokenFault {
-    const work = costOf(algorithm) * keys.length
+    const work = costOf(algorithm, signatureBytes(token)) * keys.length
     if (this.#work + work > this.#settings.maxWork * this.#settings.threads && this.#work > 0) {
       this.#rejected.add(1)
       return tokenFaults.overloaded
@@ -118,12 +121,13 @@ export class VerificationPool implements Kept {
     return new Promise((settle) => checks.push({ keys, firstRow, settle }))
   }
 
-  /** Ends the threads. What waits is told that it can't be verified. */
+  /** Ends the threads; the next need starts others. What waits is told that it can't be verified. */
   close(): void {
     const round = this.#round
     this.#round = null
     if (round !== null) this.#fail(round)
     this.#dropThreads()
+    this.#startedAt = -Infinity
   }
 
   #beginRound(): Round {
@@ -137,6 +141,10 @@ export class VerificationPool implements Kept {
     const round = this.#round
     if (round === null) return
     this.#round = null
+    if (round.work < hopCost) {
+      this.#settle(round, verifyBatch(round.batch))
+      return
+    }
     const threads = this.#openThreads()
     if (threads === null) {
       this.#fail(round)
@@ -209,7 +217,7 @@ export class VerificationPool implements Kept {
   }
 
   #fail(round: Round): void {
-    if (!this.#forget(round) && round.sentAt !== 0) return
+    if (!this.#forget(round)) return
     for (const { settle } of round.checks) settle(tokenFaults.poolUnavailable)
   }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RequestContext } from '../core/context.ts'
+import type { Admission, Limit } from '../core/services/limits.ts'
 import { AccessLog, type AccessLogSettings, quoted } from './access-log.ts'
 
 let folder = ''
@@ -137,6 +138,42 @@ describe('a line', () => {
       consumer: 'ann',
       upstream_ms: 12.25,
     })
+  })
+
+  test('says which limits refused, or would have', () => {
+    const limit = (name: string): Limit => ({
+      name,
+      algorithm: 'fixed_window',
+      limit: 1,
+      window: 1000,
+      burst: 0,
+      nodelay: false,
+      calendar: null,
+      observe: false,
+    })
+    const admission = (fields: Partial<Admission>): Admission => ({
+      admitted: true,
+      refusedBy: -1,
+      remaining: [],
+      resetAt: [],
+      retryAfter: 0,
+      delay: 0,
+      wouldRefuse: 0,
+      decidedBy: 'store',
+      limits: [limit('route/api/a'), limit('b'), limit('c "d"')],
+      keys: [],
+      previous: null,
+      ...fields,
+    })
+    const logged = (last: Admission): unknown => {
+      const { limit: refused, would_refuse, limits_decided_by } = parsed(open(), request({ admission: last }))
+      return [refused, would_refuse, limits_decided_by]
+    }
+    const early = admission({ wouldRefuse: 0b10, decidedBy: 'node' })
+    expect(logged(admission({}))).toEqual([undefined, undefined, undefined])
+    expect(logged(admission({ admitted: false, refusedBy: 2 }))).toEqual(['c "d"', undefined, undefined])
+    expect(logged(admission({ wouldRefuse: 0b101, previous: early }))).toEqual([undefined, ['a', 'c "d"', 'b'], 'node'])
+    expect(logged(admission({ admitted: false, decidedBy: 'deny' }))).toEqual([undefined, undefined, 'deny'])
   })
 
   test('holds the query only when that is wanted', () => {

@@ -1,6 +1,7 @@
 import type { LogContext } from '../core/context.ts'
 import { getHeaderJoined, type HeaderList } from '../core/headers.ts'
 import type { PluginLog } from '../core/plugin.ts'
+import { type Admission, type Limit, titleOf } from '../core/services/limits.ts'
 import { DayClock } from './clock.ts'
 import { LogFile } from './log-file.ts'
 
@@ -77,6 +78,7 @@ export class AccessLog {
         `,"attempts":${ctx.attempts}`
     }
     if (ctx.consumer !== null) line += `,"consumer":${quoted(ctx.consumer.id)}`
+    if (ctx.admission !== null) line += limitFields(ctx.admission)
     if (ctx.failure !== '') line += `,"failure":${quoted(ctx.failure)}`
     if (ctx.failureDetail !== null) line += `,"failure_detail":${quoted(ctx.failureDetail)}`
     if (ctx.aborted) line += ',"aborted":true'
@@ -119,6 +121,25 @@ interface Repeated {
 /** Broken answers hide behind their 200; a client that went away is no failure of ours. */
 function hasFailed(ctx: LogContext): boolean {
   return ctx.status >= 500 || (ctx.failure !== '' && ctx.status < 400 && !ctx.aborted)
+}
+
+/** Which limit refused, which would have, and what decided where the store could not. Nothing for most requests. */
+function limitFields(last: Admission): string {
+  let refusedBy = ''
+  let wouldRefuse = ''
+  let decidedBy = ''
+  for (let admission: Admission | null = last; admission !== null; admission = admission.previous) {
+    const { limits } = admission
+    if (admission.refusedBy !== -1) refusedBy = `,"limit":${quoted(titleOf(limits[admission.refusedBy] as Limit))}`
+    if (admission.decidedBy !== 'store') decidedBy = `,"limits_decided_by":"${admission.decidedBy}"`
+    if (admission.wouldRefuse === 0) continue
+    for (let i = 0; i < limits.length; i++) {
+      if (((admission.wouldRefuse >>> i) & 1) === 0) continue
+      wouldRefuse += `${wouldRefuse === '' ? '' : ','}${quoted(titleOf(limits[i] as Limit))}`
+    }
+  }
+  if (wouldRefuse !== '') wouldRefuse = `,"would_refuse":[${wouldRefuse}]`
+  return refusedBy + wouldRefuse + decidedBy
 }
 
 function fieldsOf(headers: Readonly<HeaderList>, names: readonly string[]): string {

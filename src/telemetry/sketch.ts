@@ -21,6 +21,10 @@ const round = 32_768
 export class Sketch implements Ranking {
   readonly #size: number
   readonly #keys = new Map<string, Row>()
+  readonly #rows: Row[] = []
+  #cursor = 0
+  /** No row has a smaller count. */
+  #floor = 0
   #notes = 0
   /** Of all keys, fading like their counts. */
   total = 0
@@ -41,30 +45,45 @@ export class Sketch implements Ranking {
 
   /** Most frequent first. */
   top(): RankedKey[] {
-    const rows = [...this.#keys.values()].sort((a, b) => b.count - a.count)
+    const rows = this.#rows.toSorted((a, b) => b.count - a.count)
     return rows.map(({ key, count, refused, saturation }) => ({ key, count, refused, saturation }))
   }
 
   #take(key: string): Row {
-    if (this.#keys.size < this.#size) {
-      const row = new Row(key)
-      this.#keys.set(key, row)
-      return row
+    let row: Row
+    if (this.#rows.length < this.#size) {
+      row = new Row(key)
+      this.#rows.push(row)
+    } else {
+      row = this.#rarest()
+      this.#keys.delete(row.key)
+      row.key = key
+      row.refused = 0
     }
-    let rarest: Row | null = null
-    for (const row of this.#keys.values()) if (rarest === null || row.count < rarest.count) rarest = row
-    const row = rarest as Row
-    this.#keys.delete(row.key)
-    row.key = key
-    row.refused = 0
     this.#keys.set(key, row)
     return row
+  }
+
+  /**
+   * Goes round: of those that have the smallest count each is met once before the smallest count rises, so that a flood of
+   * unknown keys costs a step or two each.
+   */
+  #rarest(): Row {
+    for (;;) {
+      for (let steps = 0; steps < this.#size; steps++) {
+        const row = this.#rows[this.#cursor] as Row
+        this.#cursor = (this.#cursor + 1) % this.#size
+        if (row.count <= this.#floor) return row
+      }
+      this.#floor = Math.min(...this.#rows.map(({ count }) => count))
+    }
   }
 
   #fade(): void {
     this.#notes = 0
     this.total /= 2
-    for (const row of this.#keys.values()) {
+    this.#floor /= 2
+    for (const row of this.#rows) {
       row.count /= 2
       row.refused /= 2
     }

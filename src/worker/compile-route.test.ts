@@ -7,7 +7,7 @@ import { ConfigFault, definePlugin, type Plugin, type Steps, type Verdict } from
 import { TimeLimits } from '../proxy/time-limit.ts'
 import { ChainFault, type ChainServices, compileChain } from './compile-route.ts'
 
-const route = { name: 'api', paramNames: [], methods: [] }
+const route = { name: 'api', paramNames: [], methods: [], upstream: null }
 const auth = { match: 'all', anonymous: null } as const
 
 function plugin(name: string, steps: Steps, more: Partial<Plugin> = {}): Plugin {

@@ -47,12 +47,13 @@ export class ChainFault extends Error {
 
 /**
  * Makes the chain of one route: runs `create` of each plugin, in the order given, and joins the steps. Throws a
- * `ChainFault` for a plugin that refuses its configuration or needs a fact that no plugin before it provides.
+ * `ChainFault` for a plugin that refuses its configuration or needs a fact that no plugin before it provides. Without `auth`
+ * its access steps never run, so that nothing is needed.
  */
 export function compileChain(
   plugins: readonly EffectivePlugin[],
   route: RouteFacts,
-  auth: AuthenticationRule,
+  auth: AuthenticationRule | null,
   services: ChainServices,
 ): Chain {
   const injects = new Set<string>()
@@ -61,15 +62,15 @@ export function compileChain(
   const log: LogStep[] = []
   /** Where the group of authenticating plugins runs that is more than one after the other. */
   const group: AccessStep[] = []
-  const isGroup = auth.anonymous !== null || (auth.match === 'any' && plugins.filter(isAuthenticating).length > 1)
+  const isGroup =
+    auth !== null && (auth.anonymous !== null || (auth.match === 'any' && plugins.filter(isAuthenticating).length > 1))
 
-  followFacts(plugins, { match: auth.match, anonymous: auth.anonymous?.id ?? null }, (effective, fact) => {
-    throw new ChainFault(
-      route.name,
-      effective,
-      new ConfigFault(`needs "${fact}", but no plugin before it provides that`),
-    )
-  })
+  if (auth !== null) {
+    followFacts(plugins, { match: auth.match, anonymous: auth.anonymous?.id ?? null }, (effective, fact) => {
+      const fault = new ConfigFault(`needs "${fact}", but no plugin before it provides that`)
+      throw new ChainFault(route.name, effective, fault)
+    })
+  }
   for (const effective of plugins) {
     try {
       const { plugin, entry } = effective

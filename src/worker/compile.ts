@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { paramNamesOf } from '../config/check-routes.ts'
-import { type EffectivePlugin, effectivePlugins } from '../config/effective-plugins.ts'
+import { type EffectivePlugin, effectivePlugins, scopeOf } from '../config/effective-plugins.ts'
 import { type PluginRegistry, pluginOf } from '../config/registry.ts'
 import { routeRule } from '../config/route-rules.ts'
 import type { Config } from '../config/schema.ts'
@@ -103,7 +103,8 @@ class Compiler {
   }
 
   route(route: ConfigRoute, plugins: readonly EffectivePlugin[]): Route {
-    const facts: RouteFacts = { name: route.name, paramNames: paramNamesOf(route), methods: route.methods }
+    const { name, methods, upstream } = route
+    const facts: RouteFacts = { name, paramNames: paramNamesOf(route), methods, upstream }
     const { match, anonymous } = route.auth
     const auth = { match, anonymous: anonymous === null ? null : this.#anonymous(anonymous) }
     const own = compileChain(plugins, facts, auth, this.#chainServices(facts))
@@ -144,7 +145,7 @@ class Compiler {
   }
 
   #earlyChain(facts: RouteFacts, plugins: readonly EffectivePlugin[]): Chain {
-    return compileChain(plugins, facts, noAuthentication, this.#chainServices(facts))
+    return compileChain(plugins, facts, null, this.#chainServices(facts))
   }
 
   #ends(chains: readonly Chain[], log: { readonly sample: number } | null): Pick<Route, 'response' | 'log'> {
@@ -161,6 +162,7 @@ class Compiler {
       route: facts,
       configDir: this.#config.dir,
       global: origin === 'global',
+      scope: scopeOf(origin, facts),
       log: namedLog(log, plugin.name, facts.name),
       services,
       consumers: this.#consumers,
@@ -177,8 +179,7 @@ class Compiler {
   }
 }
 
-const noRoute: RouteFacts = { name: '', paramNames: [], methods: [] }
-const noAuthentication = { match: 'all', anonymous: null } as const
+const noRoute: RouteFacts = { name: '', paramNames: [], methods: [], upstream: null }
 
 /** Lines of a plugin say who speaks. */
 function namedLog(log: PluginLog, plugin: string, route: string): PluginLog {

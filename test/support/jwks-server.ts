@@ -2,11 +2,14 @@ import { generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypt
 import type { ServerResponse } from 'node:http'
 import { startUpstream, type TestUpstream, type UpstreamHandler } from './upstream.ts'
 
+export interface PublishedKey {
+  readonly jwk: JsonWebKey
+}
+
 /** A signing key of an issuer, and what the issuer publishes of it. */
-export interface IssuerKey {
+export interface IssuerKey extends PublishedKey {
   readonly kid: string
   readonly privateKey: KeyObject
-  readonly jwk: JsonWebKey
 }
 
 export function issuerKey(kid: string, algorithm: 'ES256' | 'RS256' = 'ES256'): IssuerKey {
@@ -31,7 +34,7 @@ export class JwksServer {
   }
 
   static async start(
-    keys: readonly IssuerKey[] = [],
+    keys: readonly PublishedKey[] = [],
     headers: Readonly<Record<string, string>> = {},
   ): Promise<JwksServer> {
     const server = await startUpstream((req, res) => {
@@ -56,7 +59,7 @@ export class JwksServer {
   }
 
   /** Publishes these keys from now on. */
-  publish(keys: readonly IssuerKey[], headers: Readonly<Record<string, string>> = {}): void {
+  publish(keys: readonly PublishedKey[], headers: Readonly<Record<string, string>> = {}): void {
     this.#handler = publishing(keys, headers)
   }
 
@@ -71,7 +74,7 @@ export class JwksServer {
   }
 
   /** Holds requests from now on; what is returned lets them go on with the keys. */
-  hold(): (keys: readonly IssuerKey[]) => void {
+  hold(): (keys: readonly PublishedKey[]) => void {
     const held: ServerResponse[] = []
     this.#handler = (_req, res) => void held.push(res)
     return (keys) => {
@@ -97,11 +100,11 @@ export class JwksServer {
   }
 }
 
-function publishing(keys: readonly IssuerKey[], headers: Readonly<Record<string, string>>): UpstreamHandler {
+function publishing(keys: readonly PublishedKey[], headers: Readonly<Record<string, string>>): UpstreamHandler {
   return (_req, res) => send(res, keys, headers)
 }
 
-function send(res: ServerResponse, keys: readonly IssuerKey[], headers: Readonly<Record<string, string>>): void {
+function send(res: ServerResponse, keys: readonly PublishedKey[], headers: Readonly<Record<string, string>>): void {
   res.writeHead(200, { 'content-type': 'application/json', ...headers })
   res.end(JSON.stringify({ keys: keys.map(({ jwk }) => jwk) }))
 }

@@ -19,9 +19,10 @@ export function compile<C>(
 export function depsOf(route: Partial<RouteFacts> = {}): Deps {
   const kept = new Map<string, Kept>()
   return {
-    route: { name: 'test', paramNames: [], methods: [], ...route },
+    route: { name: 'test', paramNames: [], methods: [], upstream: 'service', ...route },
     configDir: '/',
     global: false,
+    scope: 'route/test',
     log: quiet,
     services: servicesAtRest,
     consumers: new Map(),

@@ -1,3 +1,4 @@
+import { ConfigFault } from '../plugin.ts'
 import type { ApiKeyStores } from './api-keys.ts'
 import type { HttpServices } from './http.ts'
 import { type Instruments, noInstruments } from './instruments.ts'
@@ -30,4 +31,16 @@ export const servicesAtRest: Services = {
   apiKeys: { open: () => ({ find: atRest }) },
   limits: { open: () => ({ admit: atRest, release: atRest }) },
   instruments: noInstruments,
+}
+
+/** The same where the configuration names no Redis: what needs one is refused. */
+export const servicesWithoutRedis: Services = {
+  ...servicesAtRest,
+  apiKeys: { open: refuseRedis },
+  limits: { open: (settings) => (settings.store === 'node' ? servicesAtRest.limits.open(settings) : refuseRedis()) },
+}
+
+/** Throws the fault of a plugin that needs Redis in a configuration without it. */
+export function refuseRedis(): never {
+  throw new ConfigFault('needs Redis, but the top level has no "redis"')
 }

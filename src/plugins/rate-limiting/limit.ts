@@ -12,21 +12,26 @@ export interface LimitRule {
   readonly limit: number
   /** Milliseconds; for calendar windows the longest that one can be. */
   readonly window: number
-  readonly calendar: { readonly unit: CalendarUnit; readonly timeZone: string } | null
+  readonly calendar: { readonly unit: CalendarUnit; readonly time_zone: string } | null
   readonly burst: number
   readonly nodelay: boolean
   readonly cost: number
   /** Leading bits of an IPv6 address that tell clients apart. */
-  readonly ipv6Prefix: number
+  readonly ipv6_prefix: number
   /** What a refusal says; `null`: what the rule says. */
   readonly message: string | null
   readonly observe: boolean
+  /** Whose limit it is; `''`: everybody's. */
+  readonly tier: string
   /** Checked before the route is matched; `null`: not said. */
   readonly early: boolean | null
 }
 
+/** What is not said of it is as the rule says. */
+export type LimitEntry = Omit<LimitRule, 'observe' | 'tier'> & { readonly observe: boolean | null }
+
 const day = 86_400_000
-const longestOf: Readonly<Record<CalendarUnit, number>> = { day, month: 31 * day, year: 366 * day }
+export const longestOf: Readonly<Record<CalendarUnit, number>> = { day, month: 31 * day, year: 366 * day }
 const longestWindow = 366 * day
 const shortestWindow = 10
 const mostSlots = 24 * 3_600_000
@@ -34,7 +39,8 @@ const mostSlots = 24 * 3_600_000
 /** Requests that a sliding_log may have to remember under one key. */
 const longestLog = 100_000
 
-interface Window {
+/** A time span, or one of the calendar. */
+export interface Window {
   readonly milliseconds: number
   readonly unit: CalendarUnit | null
 }
@@ -103,7 +109,9 @@ const shape = z.strictObject({
   mode: z
     .enum(['enforce', 'observe'])
     .optional()
-    .describe('`observe`: counts, logs and measures what it would refuse, and refuses nothing; else as the whole rule.'),
+    .describe(
+      '`observe`: counts, logs and measures what it would refuse, and refuses nothing; else as the whole rule.',
+    ),
   early: z
     .boolean()
     .optional()
@@ -117,7 +125,7 @@ const shape = z.strictObject({
 type Shape = z.output<typeof shape>
 
 /** One entry of `limits`. */
-export const limit = shape.superRefine(checkLimit).transform(limitRule)
+export const limit = shape.superRefine(checkLimit).transform(limitEntry)
 
 export const limits = z.array(limit).max(24)
 
@@ -173,22 +181,23 @@ export function canBeEarly(by: readonly Subject[]): boolean {
   return by.every(({ kind }) => kind === 'ip' || kind === 'global')
 }
 
-function limitRule(given: Shape): LimitRule {
+function limitEntry(given: Shape): LimitEntry {
   const algorithm = algorithmOf(given)
   const { milliseconds, unit } = given.window ?? { milliseconds: 60_000, unit: null }
   return {
-    name: given.name ?? nameOf(given.by, algorithm === 'concurrency' ? algorithm : (unit ?? durationText(milliseconds))),
+    name:
+      given.name ?? nameOf(given.by, algorithm === 'concurrency' ? algorithm : (unit ?? durationText(milliseconds))),
     by: given.by,
     algorithm,
     limit: given.limit,
     window: milliseconds,
-    calendar: unit === null ? null : { unit, timeZone: given.time_zone ?? 'UTC' },
+    calendar: unit === null ? null : { unit, time_zone: given.time_zone ?? 'UTC' },
     burst: given.burst ?? (algorithm === 'token_bucket' ? given.limit : 0),
     nodelay: given.nodelay ?? false,
     cost: given.cost ?? 1,
-    ipv6Prefix: given.ipv6_prefix ?? 64,
+    ipv6_prefix: given.ipv6_prefix ?? 64,
     message: given.message ?? null,
-    observe: given.mode === 'observe',
+    observe: given.mode === undefined ? null : given.mode === 'observe',
     early: given.early ?? null,
   }
 }

@@ -59,12 +59,6 @@ export const subjects = z
 
 /** For names of limits. */
 export function subjectName(subject: Subject): string {
-  switch (subject.kind) {
-    case 'header':
-      return subject.name
-    case 'claim':
-      return subject.path
-    default:
-      return subject.kind
-  }
+  if (subject.kind === 'header') return subject.name
+  return subject.kind === 'claim' ? subject.path : subject.kind
 }

@@ -1,22 +1,9 @@
 import { z } from 'zod'
-import { hopByHopHeaders, identityHeaders, isFieldValue, isToken } from '../../core/headers.ts'
+import { identityHeaders, isFieldValue, isToken } from '../../core/headers.ts'
+import { gatewayFields } from '../fields.ts'
 import { headerNameFault, pair } from '../header-edit.ts'
 import { pathTextFault, rewriteFault } from './path.ts'
 import { type Part, parseTemplate } from './template.ts'
-
-/** Fields that the gateway writes itself, whatever the client sent: what a plugin did to them would be lost. */
-export const ownFields: ReadonlySet<string> = new Set([
-  ...hopByHopHeaders,
-  'host',
-  'content-length',
-  'expect',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-proto',
-  'x-request-id',
-])
 
 const headerPlaceholderHints: Readonly<Record<string, string>> = {
   host: '{host}',
@@ -36,7 +23,7 @@ function templateFault(text: string): string | null {
 }
 
 function headerFault(name: string, value: string): string | null {
-  const fault = headerNameFault(name, ownFields) ?? templateFault(value)
+  const fault = headerNameFault(name, gatewayFields) ?? templateFault(value)
   return fault ?? (isFieldValue(value) ? null : 'must not hold control characters')
 }
 
@@ -46,17 +33,17 @@ function addedHeaderFault(name: string, value: string): string | null {
 }
 
 function renamedHeaderFault(name: string, to: string): string | null {
-  const fault = headerNameFault(name, ownFields)
+  const fault = headerNameFault(name, gatewayFields)
   if (fault !== null) return fault
   if (!isToken(to)) return 'must end with the name of a header field'
-  if (ownFields.has(to.toLowerCase())) return `must not touch "${to}": the gateway sets that itself`
+  if (gatewayFields.has(to.toLowerCase())) return `must not touch "${to}": the gateway sets that itself`
   if (identityHeaders.includes(to.toLowerCase()))
     return `must not make "${to}" of what a client sends: services trust that header`
   return null
 }
 
 const headerToRemove = z.string().superRefine((name, context) => {
-  const fault = headerNameFault(name, ownFields)
+  const fault = headerNameFault(name, gatewayFields)
   if (fault !== null) context.addIssue(fault)
 })
 

@@ -24,7 +24,7 @@ export interface Counter {
   level(terms: Terms, now: number, span: Span | null): number
   /** Counts units, whether they fit or not. Call `level` first. */
   use(terms: Terms, units: number, now: number): void
-  /** Milliseconds from `now` until `units` more fit when nobody else comes; Infinity: never. Call `level` first. */
+  /** Whole milliseconds from `now` until `units` more fit if nobody else comes; Infinity: never. Call `level` first. */
   wait(terms: Terms, units: number, lent: number, now: number): number
   /** When nothing counts any more; for windows: when this one ends. Call `level` first. */
   wholeAt(terms: Terms, lent: number, now: number): number
@@ -32,11 +32,11 @@ export interface Counter {
   isIdle(now: number): boolean
 }
 
-/** Sums of fractions differ in their last digits; so much of a unit is none. */
-export const grain = 1e-6
+/** Fractions differ in their last digits; so much of a unit is none. */
+export const grain = 1e-9
 
 /** Most units that can count at once. */
-export function capacityOf(terms: Terms): number {
+export function capacityOf(terms: Pick<Limit, 'algorithm' | 'limit' | 'burst'>): number {
   if (terms.algorithm === 'leaky_bucket') return terms.burst + 1
   if (terms.algorithm === 'token_bucket' && terms.burst > 0) return terms.burst
   return terms.limit
@@ -83,7 +83,7 @@ class FixedWindow implements Counter {
 
   wait(terms: Terms, units: number, lent: number, now: number): number {
     if (units > terms.limit + grain) return Infinity
-    return this.#count + lent + units > terms.limit + grain ? Math.max(0, this.#end - now) : 0
+    return this.#count + lent + units > terms.limit + grain ? Math.max(1, Math.ceil(this.#end - now)) : 0
   }
 
   wholeAt(): number {
@@ -115,7 +115,7 @@ class SlidingWindow implements Counter {
   level(terms: Terms, now: number): number {
     const start = now - (now % terms.window)
     if (start !== this.#start || terms.window !== this.#window) this.#turn(start, terms.window)
-    return this.#before * (1 - (now - start) / terms.window) + this.#count
+    return (this.#before * (terms.window - (now - start))) / terms.window + this.#count
   }
 
   use(_terms: Terms, units: number): void {
@@ -125,12 +125,13 @@ class SlidingWindow implements Counter {
   wait(terms: Terms, units: number, lent: number, now: number): number {
     const room = terms.limit - units
     if (room < -grain) return Infinity
-    const elapsed = now - this.#start
+    const { window } = terms
+    const left = this.#start + window - now
     const count = this.#count + lent
-    if (this.#before * (1 - elapsed / terms.window) + count <= room + grain) return 0
+    if ((this.#before * left) / window + count <= room + grain) return 0
     // Either the window before fades far enough within this one, or this one has to fade within the next.
-    if (count <= room + grain) return fading(this.#before, room - count, terms.window) - elapsed
-    return terms.window - elapsed + fading(count, room, terms.window)
+    if (count <= room + grain) return wholeUp(left - (Math.max(0, room - count) * window) / this.#before)
+    return wholeUp(left + window - (Math.max(0, room) * window) / count)
   }
 
   wholeAt(terms: Terms): number {
@@ -156,9 +157,9 @@ class SlidingWindow implements Counter {
   }
 }
 
-/** Milliseconds of a window after which no more than `room` of the `count` before it counts. */
-function fading(count: number, room: number, window: number): number {
-  return count <= room ? 0 : window * (1 - Math.max(0, room) / count)
+/** At least one millisecond. Fractions that are none don't make it one more. */
+function wholeUp(milliseconds: number): number {
+  return Math.max(1, Math.ceil(milliseconds - 1e-6))
 }
 
 /** Times that are kept apart; with more than that, neighbours are counted as the later of them. */
@@ -209,14 +210,14 @@ class SlidingLog implements Counter {
     if (total <= room + grain) return 0
     for (let i = this.#first; i < this.#times.length; i++) {
       total -= this.#units[i] as number
-      if (total <= room + grain) return (this.#times[i] as number) + terms.window - now
+      if (total <= room + grain) return wholeUp((this.#times[i] as number) + terms.window - now)
     }
     return terms.window
   }
 
   wholeAt(terms: Terms, lent: number, now: number): number {
-    const last = this.#times.at(-1)
-    return lent > 0 || last === undefined || this.#total === 0 ? now + (lent > 0 ? terms.window : 0) : last + terms.window
+    if (lent > 0) return now + terms.window
+    return this.#first < this.#times.length ? (this.#times.at(-1) as number) + terms.window : now
   }
 
   isIdle(): boolean {
@@ -242,9 +243,10 @@ class SlidingLog implements Counter {
 /** A bucket that each request fills and that drains evenly: `limit` units per `window`. */
 class Bucket implements Counter {
   readonly algorithm: 'token_bucket' | 'leaky_bucket'
-  #level = 0
+  /** In parts of a unit, `window` to the whole: so `limit` of them drain in a millisecond, and nothing is rounded. */
+  #parts = 0
+  #window = 1
   #at = 0
-  /** When it will be empty. */
   #emptyAt = 0
 
   constructor(algorithm: 'token_bucket' | 'leaky_bucket') {
@@ -252,32 +254,37 @@ class Bucket implements Counter {
   }
 
   level(terms: Terms, now: number): number {
+    const { window } = terms
+    if (window !== this.#window) {
+      this.#parts = (this.#parts / this.#window) * window
+      this.#window = window
+    }
     // A clock that was put back drains nothing until it has caught up.
     if (now > this.#at) {
-      this.#level = Math.max(0, this.#level - ((now - this.#at) * terms.limit) / terms.window)
+      this.#parts = Math.max(0, this.#parts - (now - this.#at) * terms.limit)
       this.#at = now
     }
-    return this.#level
+    return this.#parts / window
   }
 
   use(terms: Terms, units: number, now: number): void {
-    this.#level += units
-    this.#emptyAt = now + (this.#level * terms.window) / terms.limit
+    this.#parts += units * terms.window
+    this.#emptyAt = now + this.#parts / terms.limit
   }
 
   wait(terms: Terms, units: number, lent: number): number {
     const room = capacityOf(terms) - units
     if (room < -grain) return Infinity
-    const over = this.#level + lent - room
-    return over <= grain ? 0 : (over * terms.window) / terms.limit
+    const over = this.#parts + (lent - room) * terms.window
+    return over <= grain * terms.window ? 0 : wholeUp(over / terms.limit)
   }
 
   wholeAt(terms: Terms, lent: number, now: number): number {
-    return now + ((this.#level + lent) * terms.window) / terms.limit
+    return now + Math.ceil((this.#parts + lent * terms.window) / terms.limit)
   }
 
   isIdle(now: number): boolean {
-    return this.#level <= grain || now >= this.#emptyAt
+    return now >= this.#emptyAt
   }
 }
 

@@ -1,0 +1,93 @@
+import { type Counter, capacityOf, newCounter, type Span, type Terms } from '../services/limits/counter.ts'
+import { margin, term } from '../services/limits/lease.ts'
+
+/** Now, by both clocks. */
+export interface Moment {
+  /** Milliseconds since the epoch. */
+  readonly wall: number
+  readonly steady: number
+}
+
+/** Where the units of an entry come from. Those that are lent to workers stay in its budget until they are used. */
+export interface Source {
+  /** Units that are not used. */
+  readonly budget: number
+  /** Brings it up to now. */
+  touch(terms: Terms, now: Moment, span: Span | null): void
+  /** Counts units; `at`: when they were used, by the steady clock. */
+  use(terms: Terms, units: number, now: Moment, at: number): void
+  /** Milliseconds until units fit if nobody else comes and what is lent counts as used. */
+  wait(terms: Terms, units: number, lent: number, now: Moment): number
+  /** `wait` is certain: nothing can come back sooner from elsewhere. */
+  readonly isCertain: boolean
+  /** Nobody can say now whether there are more units. */
+  readonly isBlind: boolean
+  /** More units can be had from elsewhere. */
+  canGrow(units: number, now: Moment): boolean
+  /** Gets them; the ledger hears of it when that has ended, well or badly. */
+  grow(units: number, now: Moment): void
+  /** When the limit is whole again, milliseconds since the epoch. */
+  wholeAt(terms: Terms, lent: number, now: Moment): number
+  /** Until when, by the steady clock, units that are lent now may be used. */
+  loanEnd(terms: Terms, now: Moment): number
+  /** Nothing is lost when it is forgotten. */
+  isIdle(terms: Terms, now: Moment): boolean
+}
+
+/** The counter of this node. */
+export class CounterSource implements Source {
+  budget = 0
+  readonly isCertain = true
+  readonly isBlind = false
+  readonly #counter: Counter
+
+  constructor(terms: Terms) {
+    this.#counter = newCounter(terms.algorithm)
+  }
+
+  touch(terms: Terms, now: Moment, span: Span | null): void {
+    this.budget = capacityOf(terms) - this.#counter.level(terms, timeOf(terms, now), span)
+  }
+
+  canGrow(): boolean {
+    return false
+  }
+
+  grow(): void {}
+
+  use(terms: Terms, units: number, now: Moment, at: number): void {
+    if (isWindowed(terms)) this.#counter.use(terms, units, now.wall)
+    else {
+      this.#counter.level(terms, now.steady, null)
+      this.#counter.use(terms, units, at - 100)
+    }
+    this.budget -= units
+  }
+
+  wait(terms: Terms, units: number, lent: number, now: Moment): number {
+    return this.#counter.wait(terms, units, lent, timeOf(terms, now))
+  }
+
+  wholeAt(terms: Terms, lent: number, now: Moment): number {
+    const time = timeOf(terms, now)
+    return now.wall + Math.ceil(this.#counter.wholeAt(terms, lent, time) - time - 1e-6)
+  }
+
+  loanEnd(terms: Terms, now: Moment): number {
+    if (!isWindowed(terms)) return now.steady + term
+    return now.steady + Math.min(term, this.#counter.wholeAt(terms, 0, now.wall) - now.wall - margin)
+  }
+
+  isIdle(terms: Terms, now: Moment): boolean {
+    return this.#counter.isIdle(timeOf(terms, now))
+  }
+}
+
+/** Windows are those of the time of day. All else only needs to know how much time has passed. */
+function isWindowed({ algorithm }: Terms): boolean {
+  return algorithm === 'fixed_window' || algorithm === 'sliding_window'
+}
+
+function timeOf(terms: Terms, now: Moment): number {
+  return isWindowed(terms) ? now.wall : now.steady
+}

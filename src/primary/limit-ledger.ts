@@ -1,0 +1,406 @@
+import { createHash } from 'node:crypto'
+import type { PrimaryLink } from '../core/messages.ts'
+import type { Counter, Instruments } from '../core/services/instruments.ts'
+import { grain } from '../services/limits/counter.ts'
+import {
+  accountFields,
+  type BookTerms,
+  type Clock,
+  type Petition,
+  clock as realClock,
+  verdicts,
+} from '../services/limits/lease.ts'
+import type { Log } from '../telemetry/logger.ts'
+import { Book } from './limit-ledger-book.ts'
+import type { Entry } from './limit-ledger-entry.ts'
+import { Outbox } from './limit-ledger-outbox.ts'
+import { CounterSource, type Moment } from './limit-ledger-source.ts'
+
+/** A request that a worker has asked about. */
+interface Ask {
+  readonly worker: number
+  readonly id: number
+  readonly entries: readonly Entry[]
+  readonly costs: readonly number[]
+  /** How often it has waited for units to come back. */
+  rounds: number
+}
+
+/** Milliseconds that a worker has to give back what it was lent: longer than a busy one needs. */
+const patience = 100
+
+/** Counters that are kept at most. */
+const mostEntries = 1_000_000
+
+/** Milliseconds between two looks for counters of which nothing is left, and how many are looked at. */
+const sweeping = 1000
+const swept = 5000
+
+/** Counters of which so much is used are watched; so many at most, the busiest of them shown. */
+const busy = 0.5
+const watched = 256
+const shown = 20
+
+/** Milliseconds between two complaints that there are too many counters. */
+const complaint = 60_000
+
+/** How often a request waits for units before it is refused. */
+const mostRounds = 4
+
+/**
+ * The counters of the node, for all its workers. One process owns them and lends workers units ahead of the requests: see
+ * lease.ts. They outlive workers and reloads, but not this process.
+ */
+export class LimitLedger {
+  readonly #log: Log
+  readonly #instruments: Instruments
+  readonly #clock: Clock
+  readonly #capacity: number
+  readonly #books = new Map<string, Book>()
+  /** What workers call books by. */
+  readonly #numbered = new Map<number, Book[]>()
+  readonly #outbox: Outbox
+  readonly #waiting = new Map<Entry, Ask[]>()
+  /** Entries of which something was recalled, and when that is given up. */
+  readonly #recalls: { readonly entry: Entry; readonly due: number }[] = []
+  readonly #busy = new Set<Entry>()
+  readonly #messages: Counter
+  readonly #asks: Counter
+  #entries = 0
+  #fullAt = -Infinity
+  #recallTimer: NodeJS.Timeout | null = null
+  #sweepTimer: NodeJS.Timeout | null = null
+
+  constructor(
+    link: PrimaryLink,
+    log: Log,
+    instruments: Instruments,
+    options: { readonly clock?: Clock; readonly capacity?: number } = {},
+  ) {
+    this.#log = log
+    this.#instruments = instruments
+    this.#clock = options.clock ?? realClock
+    this.#capacity = options.capacity ?? mostEntries
+    this.#outbox = new Outbox(link)
+    this.#messages = instruments.counter(
+      'sluice_limit_petitions_total',
+      'Messages of workers about counters; each asks about all that came up since the last.',
+    )
+    this.#asks = instruments.counter(
+      'sluice_limit_asks_total',
+      'Checks of limits that a worker could not decide by itself.',
+    )
+    instruments.gauge('sluice_limit_counters', 'Counters of limits in memory.', [], 'sum', () => this.#entries)
+    link.on('limits', (body, worker) => this.#hear(body as Petition, worker))
+    link.onLeave((worker) => this.#leave(worker))
+  }
+
+  close(): void {
+    if (this.#recallTimer !== null) clearTimeout(this.#recallTimer)
+    if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer)
+  }
+
+  status(): object {
+    const now = this.#now()
+    const busiest = [...this.#busy]
+      .map((entry) => ({ entry, saturation: this.#saturation(entry, now) }))
+      .sort((one, other) => other.saturation - one.saturation)
+      .slice(0, shown)
+    let lent = 0
+    for (const book of this.#books.values()) lent += book.lent
+    return {
+      counters: this.#entries,
+      lent,
+      busiest: busiest.map(({ entry, saturation }) => ({
+        limit: entry.book.terms.name,
+        key: shownKey(entry.key),
+        saturation: Math.round(saturation * 1000) / 1000,
+      })),
+    }
+  }
+
+  #now(): Moment {
+    return { wall: this.#clock.wall(), steady: this.#clock.steady() }
+  }
+
+  #hear(petition: Petition, worker: number): void {
+    const now = this.#now()
+    this.#messages.add(1)
+    const books = this.#numbered.get(worker) ?? []
+    this.#numbered.set(worker, books)
+    for (const terms of petition.books) books[terms.id] = this.#book(terms)
+    const entries = this.#settle(petition, books, worker, now)
+    if (petition.number === 0) {
+      for (const entry of entries) {
+        entry?.answered(worker)
+        if (entry !== null) this.#resume(entry, now)
+      }
+    } else {
+      this.#decideAll(petition, entries, worker, now)
+      this.#grantAll(petition, entries, worker, now)
+    }
+    this.#outbox.flush()
+  }
+
+  /** A limit as of its latest terms. Counters go on under new ones; only another algorithm begins anew. */
+  #book(told: BookTerms): Book {
+    const { name, algorithm } = told.terms
+    const id = `${told.pool} ${algorithm} ${name}`
+    let book = this.#books.get(id)
+    if (book === undefined) {
+      book = this.#newBook(told)
+      this.#books.set(id, book)
+    }
+    book.terms = told.terms
+    book.timeout = told.timeout
+    return book
+  }
+
+  #newBook(told: BookTerms): Book {
+    const labels = ['limit', told.terms.name, 'store', told.pool === 'node' ? 'node' : 'leased']
+    const lost = 'Units that were lent and not reported in time, as by a worker that was killed: they count as used.'
+    const book = new Book(told, this.#instruments.counter('sluice_limit_units_lost_total', lost, labels))
+    const lent = (): number => book.lent
+    const help = 'Units of limits that are lent to workers, not used yet as far as is known.'
+    this.#instruments.gauge('sluice_limit_leases_outstanding', help, labels, 'sum', lent)
+    return book
+  }
+
+  /** What became of earlier loans. */
+  #settle(petition: Petition, books: readonly Book[], worker: number, now: Moment): (Entry | null)[] {
+    const { accounts, uses } = petition
+    const entries: (Entry | null)[] = []
+    let use = 0
+    for (let i = 0; i < accounts.length; i += accountFields) {
+      const book = books[accounts[i] as number]
+      const entry = book === undefined ? null : this.#entry(book, accounts[i + 1] as string, now)
+      let times: readonly number[] | null = null
+      if (uses[use] === entries.length) {
+        const end = use + 2 + 2 * (uses[use + 1] as number)
+        times = uses.slice(use + 2, end)
+        use = end
+      }
+      if (entry !== null) {
+        entry.touch(now, accounts[i + 6] as number, accounts[i + 7] as number)
+        const [serial, used, returned] = [accounts[i + 2], accounts[i + 3], accounts[i + 4]] as [number, number, number]
+        entry.settle(worker, serial, used, returned, times, now)
+      }
+      entries.push(entry)
+    }
+    return entries
+  }
+
+  #decideAll(petition: Petition, entries: readonly (Entry | null)[], worker: number, now: Moment): void {
+    const { asks } = petition
+    for (let at = 0; at < asks.length; ) {
+      const [id, count] = [asks[at] as number, asks[at + 1] as number]
+      const asked: Entry[] = []
+      const costs: number[] = []
+      for (let i = at + 2; i < at + 2 + 2 * count; i += 2) {
+        const entry = entries[asks[i] as number]
+        if (entry === null || entry === undefined) break
+        asked.push(entry)
+        costs.push(asks[i + 1] as number)
+      }
+      at += 2 + 2 * count
+      this.#asks.add(1)
+      if (asked.length < count) this.#outbox.answer(worker, id, verdicts.unavailable, 0, 0, 0, 0)
+      else this.#decide({ worker, id, entries: asked, costs, rounds: 0 }, now)
+    }
+  }
+
+  #grantAll(petition: Petition, entries: readonly (Entry | null)[], worker: number, now: Moment): void {
+    const { accounts, number } = petition
+    const grants = this.#outbox.grantsOf(worker, number)
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry | null
+      if (entry === null) {
+        grants.push(0, 0, 0, 0, now.wall)
+        continue
+      }
+      const lent = entry.lend(this.#share(entry, accounts[i * accountFields + 5] as number), worker, now)
+      const holder = entry.holders?.get(worker)
+      grants.push(lent, holder?.serial ?? 0, holder?.until ?? 0, left(entry), entry.wholeAt(now))
+    }
+  }
+
+  /** So many of the units that a worker wants as leave enough to the others. */
+  #share(entry: Entry, wanted: number): number {
+    if (wanted === 0 || entry.recalls > 0 || this.#waiting.has(entry)) return 0
+    const workers = this.#numbered.size
+    return Math.max(0, Math.min(wanted, Math.floor(entry.free / (workers === 1 ? 1 : 2 * workers))))
+  }
+
+  /** Admits a request by all of its limits or by none, or leaves it until what was lent to others is back. */
+  #decide(ask: Ask, now: Moment): void {
+    const { entries, costs, worker } = ask
+    let isLost = ask.rounds === mostRounds
+    let short: Entry | null = null
+    for (let i = 0; i < entries.length && !isLost; i++) {
+      const entry = entries[i] as Entry
+      if (entry.fits(costs[i] as number)) continue
+      if (this.#canCome(entry, costs[i] as number, worker, now)) short ??= entry
+      else isLost = !entry.book.terms.observe
+    }
+    if (isLost || short === null) return this.#conclude(ask, now)
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry
+      const cost = costs[i] as number
+      if (entry.fits(cost)) continue
+      if (entry.source.canGrow(cost, now)) entry.source.grow(cost, now)
+      else this.#recall(entry, worker, now)
+    }
+    ask.rounds++
+    const waiting = this.#waiting.get(short)
+    if (waiting === undefined) this.#waiting.set(short, [ask])
+    else waiting.push(ask)
+  }
+
+  #conclude(ask: Ask, now: Moment): void {
+    const { entries, costs, worker } = ask
+    let verdict: number = verdicts.admitted
+    let retryAfter = 0
+    let wouldRefuse = 0
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry
+      const cost = costs[i] as number
+      if (entry.fits(cost)) continue
+      if (entry.book.terms.observe) wouldRefuse |= 1 << i
+      else {
+        const wait = Math.max(1, entry.wait(cost, now))
+        if (wait <= retryAfter) continue
+        retryAfter = wait
+        verdict = i
+      }
+    }
+    let delay = 0
+    for (let i = 0; i < entries.length && verdict === verdicts.admitted; i++) {
+      const entry = entries[i] as Entry
+      if ((wouldRefuse & (1 << i)) !== 0) continue
+      if (!entry.book.terms.observe) delay = Math.max(delay, entry.delay(now))
+      entry.take(costs[i] as number, worker, now)
+    }
+    this.#outbox.answer(worker, ask.id, verdict, delay, wouldRefuse, retryAfter, entries.length)
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry
+      this.#outbox.finding(worker, left(entry), entry.wholeAt(now), entry.closedUntil(costs[i] as number, now))
+      this.#watch(entry)
+    }
+  }
+
+  /** Units that are elsewhere now could make these fit. */
+  #canCome(entry: Entry, units: number, worker: number, now: Moment): boolean {
+    if (entry.source.canGrow(units, now)) return true
+    return entry.wouldFit(units) && (entry.recalls > 0 || entry.isRecallable(worker))
+  }
+
+  #recall(entry: Entry, except: number, now: Moment): void {
+    for (const [worker, books] of this.#numbered) {
+      if (worker === except || !entry.recall(worker)) continue
+      this.#outbox.recall(worker, books.indexOf(entry.book as Book), entry.key)
+      this.#recalls.push({ entry, due: now.steady + patience })
+      this.#recallTimer ??= setTimeout(() => this.#endRecalls(), patience)
+    }
+  }
+
+  /** Decides on those that waited, once all that can come back is back. */
+  #resume(entry: Entry, now: Moment): void {
+    const asks = this.#waiting.get(entry)
+    if (asks === undefined || entry.recalls > 0) return
+    this.#waiting.delete(entry)
+    for (const ask of asks) {
+      if (!this.#numbered.has(ask.worker)) continue
+      for (const one of ask.entries) one.touch(now)
+      this.#decide(ask, now)
+    }
+  }
+
+  #endRecalls(): void {
+    this.#recallTimer = null
+    const now = this.#now()
+    let recall = this.#recalls[0]
+    while (recall !== undefined && recall.due <= now.steady + 1) {
+      this.#recalls.shift()
+      recall.entry.endRecalls()
+      this.#resume(recall.entry, now)
+      recall = this.#recalls[0]
+    }
+    if (recall !== undefined) this.#recallTimer = setTimeout(() => this.#endRecalls(), recall.due - now.steady)
+    this.#outbox.flush()
+  }
+
+  /** A worker has ended, however. */
+  #leave(worker: number): void {
+    this.#numbered.delete(worker)
+    this.#outbox.forget(worker)
+    const now = this.#now()
+    for (const book of this.#books.values()) {
+      for (const entry of book.entries.values()) {
+        if (entry.holders === null) continue
+        entry.touch(now)
+        entry.leave(worker, now)
+        this.#resume(entry, now)
+      }
+    }
+    this.#outbox.flush()
+  }
+
+  #entry(book: Book, key: string, now: Moment): Entry | null {
+    const known = book.entries.get(key)
+    if (known !== undefined) return known
+    if (this.#entries >= this.#capacity && !this.#makeRoom(now)) return null
+    this.#entries++
+    this.#sweepTimer ??= setInterval(() => this.#sweep(), sweeping).unref()
+    return book.add(key, new CounterSource(book.terms))
+  }
+
+  /** Of the limit with the most keys: who floods one limit with keys makes the others forget nothing. */
+  #makeRoom(now: Moment): boolean {
+    let largest: Book | null = null
+    for (const book of this.#books.values()) {
+      if (largest === null || book.entries.size > largest.entries.size) largest = book
+    }
+    const made = largest?.makeRoom(now) ?? false
+    if (made) this.#entries--
+    if (now.steady - this.#fullAt > complaint) {
+      this.#fullAt = now.steady
+      this.#log.warn(
+        { counters: this.#entries, limit: largest?.terms.name },
+        'counters of limits are forgotten: too many',
+      )
+    }
+    return made
+  }
+
+  #sweep(): void {
+    const now = this.#now()
+    const part = Math.max(swept, Math.ceil(this.#entries / 30))
+    for (const book of this.#books.values()) this.#entries -= book.sweep(part, now)
+    for (const entry of this.#busy) if (this.#saturation(entry, now) < busy / 2) this.#busy.delete(entry)
+    if (this.#entries > 0 || this.#sweepTimer === null) return
+    clearInterval(this.#sweepTimer)
+    this.#sweepTimer = null
+  }
+
+  #watch(entry: Entry): void {
+    if (entry.saturation < busy || this.#busy.has(entry)) return
+    const [oldest] = this.#busy
+    if (this.#busy.size >= watched && oldest !== undefined) this.#busy.delete(oldest)
+    this.#busy.add(entry)
+  }
+
+  #saturation(entry: Entry, now: Moment): number {
+    entry.touch(now)
+    return entry.saturation
+  }
+}
+
+/** Units that are left to requests. */
+function left(entry: Entry): number {
+  return Math.max(0, Math.floor(entry.free + grain))
+}
+
+/** A key may hold what a client sent, a token even: of long ones only the beginning is shown. */
+function shownKey(key: string): string {
+  return key.length <= 40 ? key : `${key.slice(0, 24)}…${createHash('sha256').update(key).digest('hex').slice(0, 8)}`
+}

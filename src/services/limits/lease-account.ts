@@ -1,0 +1,144 @@
+import type { Limit } from '../../core/services/limits.ts'
+import { type Terms, termsOf } from './counter.ts'
+import { horizon, type Pool } from './lease.ts'
+
+/** One limit of the configuration as a worker counts by it: that of the latest configuration under its name. */
+export class Book {
+  readonly id: number
+  readonly pool: Pool
+  readonly isConcurrency: boolean
+  readonly accounts = new Map<string, Account>()
+  terms: Terms
+  calendar: Limit['calendar']
+  /** Milliseconds that a call to Redis may take. */
+  timeout: number
+
+  constructor(id: number, pool: Pool, limit: Limit, timeout: number) {
+    this.id = id
+    this.pool = pool
+    this.isConcurrency = limit.algorithm === 'concurrency'
+    this.terms = termsOf(limit)
+    this.calendar = limit.calendar
+    this.timeout = timeout
+  }
+
+  /** A request that has to wait for its turn must be told when that is: such turns can't be lent. */
+  get lends(): boolean {
+    return this.terms.algorithm !== 'leaky_bucket' || this.terms.nodelay
+  }
+}
+
+/** What a worker has in hand of one limit under one key, and what it knows of the rest. Times are of the steady clock. */
+export class Account {
+  readonly book: Book
+  readonly key: string
+  /** Units that may be used without asking; for concurrency: free slots. */
+  permits = 0
+  /** Until when they may be used. */
+  until = 0
+  /** Number of the loan that they belong to. */
+  serial = 0
+  /** With fewer permits than this it is time to ask for more. */
+  low = 0
+  /** Costs of at least `closedCost` are refused until `closedUntil`. */
+  closedUntil = 0
+  closedCost = 0
+  /** Units that others could still have when the primary was last heard. */
+  left = 0
+  /** When the limit would have been whole then; milliseconds since the epoch. */
+  resetAt = 0
+  /** Used and given back since the primary was last told. */
+  used = 0
+  returned = 0
+  /** Concurrency: slots of requests in flight. */
+  inFlight = 0
+  /** Concurrency: somebody else needs every slot, so what becomes free is given back at once. */
+  tight = false
+  /** Times and units of what was used: sliding_log only. */
+  uses: number[] | null
+  /** Index in the petition that is being written; -1: not in it. */
+  slot = -1
+  /** All units admitted so far, and how many they were at the last look for idle ones. */
+  admitted = 0
+  seen = 0
+  /** The same when `rate` (units per millisecond) was measured, and when that was. */
+  measured = 0
+  measuredAt: number
+  rate = 0
+  /** When the primary was last asked about it. */
+  askedAt: number
+  #firstOfLast = 0
+
+  constructor(book: Book, key: string, now: number) {
+    this.book = book
+    this.key = key
+    this.measuredAt = now
+    this.askedAt = now
+    this.uses = book.terms.algorithm === 'sliding_log' ? [] : null
+  }
+
+  /** Takes units out of what is in hand. */
+  spend(units: number, now: number): void {
+    this.permits -= units
+    this.admitted += units
+    if (this.book.isConcurrency) {
+      this.inFlight += units
+      return
+    }
+    this.used += units
+    if (this.uses !== null) this.#note(this.uses, units, now)
+  }
+
+  /** Lays all but `keep` units aside, to be given back with the next petition. */
+  surrender(keep = 0): void {
+    if (this.permits <= keep) return
+    this.returned += this.permits - keep
+    this.permits = keep
+    this.low = 0
+  }
+
+  /** Units to ask for, judged by what was used lately. */
+  wanted(now: number): number {
+    if (!this.book.lends) return 0
+    if (this.book.isConcurrency) return this.tight ? 0 : this.inFlight >> 2
+    this.measure(now)
+    const want = Math.floor(this.rate * horizon) - this.permits
+    return want < 2 ? 0 : want
+  }
+
+  measure(now: number): void {
+    const elapsed = now - this.measuredAt
+    if (elapsed < shortest) return
+    this.rate = (this.admitted - this.measured) / elapsed
+    this.measured = this.admitted
+    this.measuredAt = now
+  }
+
+  /** What was lent is void, and counted by the primary as used. */
+  void(): void {
+    this.permits = 0
+    this.used = 0
+    this.returned = 0
+    if (this.uses !== null) this.uses = []
+  }
+
+  /** Nothing is lost when it is forgotten. */
+  get isEmpty(): boolean {
+    return this.permits === 0 && this.used === 0 && this.returned === 0 && this.inFlight === 0 && this.slot === -1
+  }
+
+  #note(uses: number[], units: number, now: number): void {
+    const last = uses.length - 2
+    // What falls into one millisecond counts as the last of it.
+    if (last >= 0 && now - this.#firstOfLast < 1) {
+      uses[last] = now
+      uses[last + 1] = (uses[last + 1] as number) + units
+    } else {
+      this.#firstOfLast = now
+      uses.push(now, units)
+    }
+  }
+}
+
+/** Milliseconds over which a rate is measured at least. */
+const shortest = 5

@@ -1,0 +1,311 @@
+import type { WorkerLink } from '../../core/messages.ts'
+import {
+  answerFields,
+  type Clock,
+  findingFields,
+  grantFields,
+  type Petition,
+  type Ruling,
+  clock as realClock,
+  verdicts,
+} from './lease.ts'
+import type { Account } from './lease-account.ts'
+import { Holding } from './lease-holding.ts'
+
+/** A request that waits for the primary. */
+export interface Ask {
+  readonly accounts: readonly Account[]
+  readonly costs: readonly number[]
+  /** By the steady clock. */
+  readonly deadline: number
+  /** Called once; with `null` when the primary has said nothing by the deadline. */
+  decide: ((finding: Finding | null) => void) | null
+}
+
+/** What the primary says of one request. */
+export interface Finding {
+  /** Index of the limit that refused, or one of `verdicts`. */
+  readonly verdict: number
+  readonly delay: number
+  readonly wouldRefuse: number
+  readonly retryAfter: number
+  readonly remaining: readonly number[]
+  readonly resetAt: readonly number[]
+}
+
+const exchanges = new WeakMap<WorkerLink, Exchange>()
+
+/** The one exchange of a worker: what it has in hand is shared by all stores. */
+export function exchangeOf(link: WorkerLink, clock: Clock = realClock): Exchange {
+  const exchange = exchanges.get(link) ?? new Exchange(link, clock)
+  exchanges.set(link, exchange)
+  return exchange
+}
+
+/**
+ * A worker's end of the counters. One petition at a time is under way; what comes up meanwhile goes out with the next: the
+ * busier the primary is, the more travels together.
+ */
+export class Exchange {
+  readonly clock: Clock
+  readonly holding: Holding
+  readonly #link: WorkerLink
+  readonly #asks = new Map<number, Ask>()
+  #lastAsk = 0
+  #waiting = 0
+  #number = 0
+  /** The accounts of the petition under way, and when it went out; 0: none is. */
+  #sent: readonly Account[] = []
+  #sentAt = 0
+  /** The next petition. */
+  #next: Account[] = []
+  #nextAsks: number[] = []
+  #flush: NodeJS.Immediate | null = null
+  #patience: NodeJS.Timeout | null = null
+  /** When `#patience` ends. */
+  #patientUntil = 0
+  #closed = false
+
+  constructor(link: WorkerLink, clock: Clock) {
+    this.#link = link
+    this.clock = clock
+    this.holding = new Holding(
+      () => clock.steady(),
+      (account) => this.settle(account),
+    )
+    link.on('limits', (body) => this.#hear(body as Ruling))
+  }
+
+  /** Requests that wait now. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** The primary owes an answer for longer than `bound` milliseconds: it makes no sense to wait for it. */
+  isDeaf(now: number, bound: number): boolean {
+    return this.#closed || (this.#sentAt !== 0 && now - this.#sentAt > bound)
+  }
+
+  /** Has the primary decide on a request, together with all others of this tick. What is in hand for it goes back. */
+  ask(ask: Ask, now: number): void {
+    const id = (this.#lastAsk += 1)
+    this.#asks.set(id, ask)
+    this.#waiting++
+    this.#nextAsks.push(id, ask.accounts.length)
+    for (let i = 0; i < ask.accounts.length; i++) {
+      const account = ask.accounts[i] as Account
+      const cost = ask.costs[i] as number
+      account.askedAt = now
+      const given = Math.min(cost, account.permits)
+      account.permits -= given
+      account.returned += given
+      this.#nextAsks.push(this.#enlist(account), cost)
+    }
+    this.#waitUntil(ask.deadline, now)
+    this.#schedule()
+  }
+
+  /** What became of an account goes to the primary, and what it needs is asked for. */
+  settle(account: Account): void {
+    account.low = 0
+    this.#enlist(account)
+    this.#schedule()
+  }
+
+  /** Slots of a request that is over. */
+  release(account: Account, slots: number): void {
+    account.inFlight -= slots
+    if (!account.tight && !this.#closed) {
+      account.permits += slots
+      return
+    }
+    account.returned += slots
+    if (this.#closed) this.#giveBack([account])
+    else this.settle(account)
+  }
+
+  /** Gives everything back, except the slots of requests in flight. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (this.#flush !== null) clearImmediate(this.#flush)
+    if (this.#patience !== null) clearTimeout(this.#patience)
+    this.#giveBack(this.holding.close())
+    for (const ask of this.#asks.values()) this.#abandon(ask)
+  }
+
+  #enlist(account: Account): number {
+    if (account.slot === -1) account.slot = this.#next.push(account) - 1
+    return account.slot
+  }
+
+  #schedule(): void {
+    if (this.#flush !== null || this.#sentAt !== 0 || this.#closed) return
+    this.#flush = setImmediate(() => {
+      this.#flush = null
+      if (this.#next.length > 0 || this.holding.news.length > 0) this.#send()
+    })
+  }
+
+  #send(): void {
+    const now = this.clock.steady()
+    const petition = this.#petition((this.#number += 1), this.#next, now, this.#nextAsks)
+    this.#sent = this.#next
+    this.#sentAt = now
+    this.#next = []
+    this.#nextAsks = []
+    for (const account of this.#sent) account.slot = -1
+    this.#link.send('limits', petition)
+  }
+
+  /** Sent at once: somebody waits for it. */
+  #giveBack(accounts: readonly Account[]): void {
+    this.#link.send('limits', this.#petition(0, accounts, this.clock.steady(), []))
+  }
+
+  #petition(number: number, accounts: readonly Account[], now: number, asks: readonly number[]): Petition {
+    const wall = this.clock.wall()
+    const fields: (string | number)[] = []
+    const uses: number[] = []
+    for (let i = 0; i < accounts.length; i++) {
+      const account = accounts[i] as Account
+      const { book } = account
+      const span = book.calendar === null ? null : book.calendar(wall)
+      const want = number === 0 ? 0 : account.wanted(now)
+      fields.push(book.id, account.key, account.serial, account.used, account.returned, want)
+      fields.push(span === null ? 0 : span.start, span === null ? 0 : span.end)
+      if (account.uses !== null && account.uses.length > 0) {
+        uses.push(i, account.uses.length / 2)
+        for (const use of account.uses) uses.push(use)
+        account.uses = []
+      }
+      account.used = 0
+      account.returned = 0
+    }
+    const books = this.holding.news
+    this.holding.news = []
+    return { number, books, accounts: fields, uses, asks }
+  }
+
+  #hear(ruling: Ruling): void {
+    this.#answer(ruling.answers)
+    if (ruling.number !== 0 && ruling.number === this.#number && this.#sentAt !== 0) {
+      this.#take(ruling.grants)
+      this.#sentAt = 0
+      if (this.#next.length > 0) this.#schedule()
+    }
+    if (ruling.recalls.length > 0) this.#recall(ruling.recalls)
+    if (this.#waiting > 0 || this.#patience === null) return
+    clearTimeout(this.#patience)
+    this.#patience = null
+  }
+
+  #take(grants: readonly number[]): void {
+    for (let i = 0; i < this.#sent.length; i++) {
+      const account = this.#sent[i] as Account
+      const at = i * grantFields
+      const lent = grants[at] as number
+      const serial = grants[at + 1] as number
+      if (serial !== account.serial) {
+        if (!account.book.isConcurrency) account.void()
+        account.serial = serial
+      }
+      account.until = grants[at + 2] as number
+      account.left = grants[at + 3] as number
+      account.resetAt = grants[at + 4] as number
+      if (lent === 0) continue
+      account.permits += lent
+      account.low = account.permits / 2
+      account.tight = false
+      this.holding.watch(account)
+    }
+    this.#sent = []
+  }
+
+  #answer(answers: readonly number[]): void {
+    for (let at = 0; at < answers.length; ) {
+      const id = answers[at] as number
+      const ask = this.#asks.get(id)
+      this.#asks.delete(id)
+      if (ask !== undefined) this.#conclude(ask, answers, at)
+      at += answerFields + (answers[at + 5] as number) * findingFields
+    }
+  }
+
+  #conclude(ask: Ask, answers: readonly number[], at: number): void {
+    const verdict = answers[at + 1] as number
+    const wouldRefuse = answers[at + 3] as number
+    const remaining: number[] = []
+    const resetAt: number[] = []
+    const isLate = ask.decide === null
+    for (let i = 0; i < ask.accounts.length && verdict !== verdicts.unavailable; i++) {
+      const account = ask.accounts[i] as Account
+      const cost = ask.costs[i] as number
+      const finding = at + answerFields + i * findingFields
+      account.left = answers[finding] as number
+      account.resetAt = answers[finding + 1] as number
+      remaining.push(account.left)
+      resetAt.push(account.resetAt)
+      if ((answers[finding + 2] as number) > 0) {
+        account.closedUntil = answers[finding + 2] as number
+        account.closedCost = cost
+      }
+      if (verdict !== verdicts.admitted || (wouldRefuse & (1 << i)) !== 0) continue
+      account.admitted += cost
+      if (!account.book.isConcurrency) continue
+      account.inFlight += cost
+      this.holding.watch(account)
+      if (isLate) this.release(account, cost)
+    }
+    if (isLate) return
+    const [delay, retryAfter] = [answers[at + 2] as number, answers[at + 4] as number]
+    this.#decide(ask, { verdict, delay, wouldRefuse, retryAfter, remaining, resetAt })
+  }
+
+  #recall(recalls: readonly (string | number)[]): void {
+    const accounts: Account[] = []
+    for (let i = 0; i < recalls.length; i += 2) {
+      const book = this.holding.books[recalls[i] as number]
+      if (book === undefined) continue
+      const account = this.holding.account(book, recalls[i + 1] as string)
+      account.surrender()
+      account.tight = book.isConcurrency
+      accounts.push(account)
+    }
+    this.#giveBack(accounts)
+  }
+
+  #decide(ask: Ask, finding: Finding | null): void {
+    const { decide } = ask
+    if (decide === null) return
+    ask.decide = null
+    this.#waiting--
+    decide(finding)
+  }
+
+  /** It may have been counted nevertheless: then the answer, when it comes, frees its slots. */
+  #abandon(ask: Ask): void {
+    this.#decide(ask, null)
+  }
+
+  #waitUntil(deadline: number, now: number): void {
+    if (this.#patience !== null) {
+      if (deadline >= this.#patientUntil) return
+      clearTimeout(this.#patience)
+    }
+    this.#patientUntil = deadline
+    this.#patience = setTimeout(() => this.#lapse(), Math.max(0, deadline - now))
+  }
+
+  #lapse(): void {
+    this.#patience = null
+    const now = this.clock.steady()
+    let next = Infinity
+    for (const ask of this.#asks.values()) {
+      if (ask.decide === null) continue
+      if (ask.deadline <= now + 1) this.#abandon(ask)
+      else next = Math.min(next, ask.deadline)
+    }
+    if (next !== Infinity) this.#waitUntil(next, now)
+  }
+}

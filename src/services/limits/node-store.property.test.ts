@@ -1,0 +1,249 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LimitModel } from '../../../test/support/limit-model.ts'
+import { type Decided, LimitNode, limitOf, type LimitWorker, TestClock } from '../../../test/support/limit-node.ts'
+import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
+
+/** What may happen, in any order. Numbers choose a worker, a limit, a key. */
+type Event =
+  | { readonly do: 'ask'; readonly worker: number; readonly rule: number; readonly key: number; readonly count: number }
+  | { readonly do: 'release'; readonly nth: number }
+  | { readonly do: 'turn' | 'settle' }
+  | { readonly do: 'up' | 'down'; readonly worker: number; readonly count: number }
+  | { readonly do: 'pass' | 'set'; readonly time: number }
+  | { readonly do: 'kill' | 'hang' | 'thaw'; readonly worker: number }
+
+const worker = fc.nat(2)
+const ask = fc.record({
+  do: fc.constant('ask' as const),
+  worker,
+  rule: fc.nat(3),
+  key: fc.nat(1),
+  count: fc.integer({ min: 1, max: 12 }),
+})
+const peaceful = [
+  { weight: 12, arbitrary: ask },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), nth: fc.nat(20) }) },
+  { weight: 4, arbitrary: fc.constant({ do: 'turn' as const }) },
+  { weight: 3, arbitrary: fc.constant({ do: 'settle' as const }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom('up' as const, 'down' as const), worker, count: fc.integer({ min: 1, max: 3 }) }),
+  },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('pass' as const), time: fc.integer({ min: 1, max: 60 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('pass' as const), time: fc.integer({ min: 60, max: 1500 }) }) },
+] as const
+const violent = [
+  ...peaceful,
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'hang' as const, 'thaw' as const), worker }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('set' as const), time: fc.integer({ min: 1, max: 2000 }) }) },
+] as const
+
+interface Admitted extends Decided {
+  readonly limits: readonly Limit[]
+  readonly keys: readonly string[]
+  readonly worker: LimitWorker
+}
+
+/** A node under test, and what it has admitted. */
+class Trial {
+  readonly clock = new TestClock()
+  readonly node = new LimitNode({ clock: this.clock, byHand: true })
+  readonly workers = [this.node.worker(), this.node.worker(), this.node.worker()]
+  readonly admitted: Admitted[] = []
+  readonly inFlight: Admitted[] = []
+  mostInFlight = 0
+  readonly #rules: readonly (readonly Limit[])[]
+  #pending = 0
+
+  constructor(rules: readonly (readonly Limit[])[]) {
+    this.#rules = rules
+  }
+
+  /** `swift`: no message is ever late. */
+  async run(events: readonly Event[], swift = false): Promise<void> {
+    for (const event of events) {
+      if (swift && event.do === 'pass') await this.#passSlowly(event.time)
+      else await this.#apply(event)
+    }
+    await this.node.settle()
+    for (const worker of this.workers) worker.isHung = false
+    while (this.#pending > 0) {
+      await this.node.settle()
+      this.pass(300)
+    }
+  }
+
+  pass(time: number): void {
+    this.clock.pass(time)
+    vi.advanceTimersByTime(time)
+  }
+
+  async #passSlowly(time: number): Promise<void> {
+    for (let left = time; left > 0; left -= 50) {
+      await this.node.settle()
+      this.pass(Math.min(50, left))
+    }
+    await this.node.settle()
+  }
+
+  async ask(worker: LimitWorker, rule: number, key: number): Promise<void> {
+    const limits = this.#rules[rule % this.#rules.length] as readonly Limit[]
+    const keys = limits.map(() => `k${key}`)
+    this.#pending++
+    const decided = await worker.ask(limits, keys)
+    this.#pending--
+    // What a dead worker thinks of it does not matter.
+    if (!decided.admission.admitted || !worker.isAlive) return
+    const admitted = { ...decided, limits, keys, worker }
+    this.admitted.push(admitted)
+    this.inFlight.push(admitted)
+    for (const [i, { algorithm, observe }] of limits.entries()) {
+      if (algorithm !== 'concurrency' || observe) continue
+      const same = this.inFlight.filter((other) => other.limits.includes(limits[i] as Limit) && other.keys[0] === keys[0])
+      this.mostInFlight = Math.max(this.mostInFlight, same.length)
+    }
+  }
+
+  async #apply(event: Event): Promise<void> {
+    const worker = 'worker' in event ? (this.workers[event.worker] as LimitWorker) : null
+    switch (event.do) {
+      case 'ask':
+        for (let i = 0; i < event.count && worker?.isHung === false; i++) void this.ask(worker, event.rule, event.key)
+        return
+      case 'release': {
+        const [over] = this.inFlight.splice(event.nth % Math.max(1, this.inFlight.length), 1)
+        if (over?.worker.isAlive === true) over.worker.store.release(over.admission)
+        return
+      }
+      case 'turn':
+        return new Promise((resolve) => setImmediate(resolve))
+      case 'settle':
+        return this.node.settle()
+      case 'up':
+        worker?.deliverUp(event.count)
+        return
+      case 'down':
+        worker?.deliverDown(event.count)
+        return
+      case 'pass':
+        return this.pass(event.time)
+      case 'set':
+        return this.clock.set(event.time)
+      case 'hang':
+      case 'thaw':
+        if (worker !== null) worker.isHung = event.do === 'hang'
+        return
+      case 'kill':
+        if (worker === null) return
+        this.node.kill(worker)
+        for (let i = this.inFlight.length - 1; i >= 0; i--) if (this.inFlight[i]?.worker === worker) this.inFlight.splice(i, 1)
+        this.workers[event.worker] = this.node.worker()
+    }
+  }
+
+  /** Tells the textbook of nothing but what was admitted: it must admit all of that, by each limit. */
+  faults(): string[] {
+    const model = new LimitModel()
+    const faults: string[] = []
+    const inOrder = [...this.admitted].sort((one, other) => one.steady - other.steady)
+    for (const { admission, wall, steady, limits, keys } of inOrder) {
+      for (const [i, limit] of limits.entries()) {
+        if (limit.algorithm === 'concurrency' || (admission.wouldRefuse & (1 << i)) !== 0) continue
+        const isWindow = limit.algorithm === 'fixed_window' || limit.algorithm === 'sliding_window'
+        const enforced = { ...limit, observe: false }
+        const answer = model.admit(isWindow ? wall : Math.floor(steady), [enforced], [keys[i] as string])
+        if (!answer.admitted) faults.push(`${limit.name} ${keys[i]} at ${steady}`)
+      }
+    }
+    return faults
+  }
+}
+
+const rulesOf: Readonly<Record<LimitAlgorithm, readonly (readonly Limit[])[]>> = {
+  fixed_window: [[limitOf({ limit: 40 })]],
+  sliding_window: [[limitOf({ algorithm: 'sliding_window', limit: 40 })]],
+  sliding_log: [[limitOf({ algorithm: 'sliding_log', limit: 40 })]],
+  token_bucket: [[limitOf({ algorithm: 'token_bucket', limit: 100, burst: 30 })]],
+  leaky_bucket: [[limitOf({ algorithm: 'leaky_bucket', limit: 100, burst: 25 })]],
+  concurrency: [[limitOf({ algorithm: 'concurrency', limit: 12, window: 60_000 })]],
+}
+
+const mixed: readonly (readonly Limit[])[] = [
+  [
+    limitOf({ name: 'second', limit: 30, window: 500 }),
+    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 60, window: 1500 }),
+    limitOf({ name: 'bucket', algorithm: 'token_bucket', limit: 50, window: 1000, burst: 40 }),
+  ],
+  [
+    limitOf({ name: 'second', limit: 30, window: 500 }),
+    limitOf({ name: 'slots', algorithm: 'concurrency', limit: 12, window: 60_000 }),
+  ],
+  [
+    limitOf({ name: 'seen', algorithm: 'sliding_window', limit: 20, observe: true }),
+    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 60, window: 1500 }),
+  ],
+  [limitOf({ name: 'paced', algorithm: 'leaky_bucket', limit: 40, burst: 8, nodelay: false })],
+]
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('never one too many, whatever comes in between', () => {
+  for (const [name, rules] of [...Object.entries(rulesOf), ['several limits', mixed] as const]) {
+    test(name, { timeout: 60_000 }, async () => {
+      const events = fc.array(fc.oneof(...violent), { minLength: 20, maxLength: 150 })
+      await fc.assert(
+        fc.asyncProperty(events, async (events) => {
+          const trial = new Trial(rules)
+          await trial.run(events)
+          trial.node.close()
+          expect(trial.faults()).toEqual([])
+          expect(trial.mostInFlight).toBeLessThanOrEqual(12)
+        }),
+        { numRuns: 150 },
+      )
+    })
+  }
+})
+
+describe('never one too few, when nobody dies and messages are swift', () => {
+  for (const algorithm of ['fixed_window', 'sliding_window', 'sliding_log', 'concurrency'] as const) {
+    test(algorithm, { timeout: 60_000 }, async () => {
+      const events = fc.array(fc.oneof(...peaceful), { minLength: 20, maxLength: 100 })
+      await fc.assert(
+        fc.asyncProperty(events, worker, fc.nat(1), async (events, probe, key) => {
+          const rules = rulesOf[algorithm]
+          const trial = new Trial(rules)
+          await trial.run(events, true)
+          const [limit] = rules[0] as readonly [Limit]
+          const used = countOf(trial, limit, `k${key}`)
+          const before = trial.admitted.length
+          for (let i = 0; i < 80; i++) void trial.ask(trial.workers[probe] as LimitWorker, 0, key)
+          await trial.node.settle()
+          expect(trial.admitted.length - before + used).toBe(limit.limit)
+          trial.node.close()
+        }),
+        { numRuns: 100 },
+      )
+    })
+  }
+})
+
+/** Units that count now, rounded up. */
+function countOf(trial: Trial, limit: Limit, key: string): number {
+  const now = trial.clock.wall()
+  const steady = trial.clock.steady()
+  const mine = trial.admitted.filter(({ keys }) => keys[0] === key)
+  const start = now - (now % limit.window)
+  if (limit.algorithm === 'concurrency') return trial.inFlight.filter(({ keys }) => keys[0] === key).length
+  if (limit.algorithm === 'sliding_log') return mine.filter((one) => one.steady + limit.window > steady).length
+  const current = mine.filter(({ wall }) => wall >= start).length
+  if (limit.algorithm === 'fixed_window') return current
+  const before = mine.filter(({ wall }) => wall >= start - limit.window && wall < start).length
+  return current + Math.ceil((before * (start + limit.window - now)) / limit.window)
+}
