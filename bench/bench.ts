@@ -1,19 +1,21 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runFlood } from './flood.ts'
 import { runFullChain } from './fullchain.ts'
+import { runJwt } from './jwt.ts'
 import type { Generator } from './load.ts'
 import { describeMachine } from './machine.ts'
 import type { MicroRow } from './micro.ts'
 import { runPassthrough } from './passthrough.ts'
 import { endEverything, isInstalled, loadCore, startProcess } from './processes.ts'
-import { machineText, microText, type Report, routesText, rowsText } from './report.ts'
+import { floodText, jwtText, machineText, microText, type Report, routesText, rowsText } from './report.ts'
 import type { Plan } from './rounds.ts'
 import { runRoutes } from './routes.ts'
 
 const help = `npm run bench -- [options]
 
-  --only LIST       sections to run: micro, passthrough, fullchain, routes (all)
+  --only LIST       sections to run: micro, jwt, passthrough, fullchain, flood, routes (all)
   --proxies LIST    proxies to compare: sluice, nginx, haproxy (all that are installed)
   --load LIST       generators: autocannon, wrk (autocannon)
   --rounds N        rounds of a comparison (5)
@@ -26,7 +28,7 @@ const help = `npm run bench -- [options]
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: 'string', default: 'micro,passthrough,fullchain,routes' },
+    only: { type: 'string', default: 'micro,jwt,passthrough,fullchain,flood,routes' },
     proxies: { type: 'string', default: '' },
     load: { type: 'string', default: 'autocannon' },
     rounds: { type: 'string', default: '5' },
@@ -81,6 +83,10 @@ async function run(): Promise<void> {
     report.micro = await runMicro(quick)
     console.log(`${microText(report.micro)}\n`)
   }
+  if (sections.includes('jwt')) {
+    report.jwt = await runJwt(plan)
+    console.log(`${jwtText(report.jwt)}\n`)
+  }
   if (sections.includes('passthrough')) {
     report.passthrough = await runPassthrough(generators, listOf(options.proxies), plan, tell)
     console.log(`${rowsText(report.passthrough)}\n`)
@@ -88,6 +94,10 @@ async function run(): Promise<void> {
   if (sections.includes('fullchain')) {
     report.fullchain = await runFullChain(generators, plan, tell)
     console.log(`${rowsText(report.fullchain)}\n`)
+  }
+  if (sections.includes('flood')) {
+    report.flood = await runFlood(plan, tell)
+    console.log(`${floodText(report.flood)}\n`)
   }
   if (sections.includes('routes')) {
     const count = quick ? Math.min(500, Number(options.routes)) : Number(options.routes)

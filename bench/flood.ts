@@ -12,7 +12,8 @@ export interface FloodRow {
   /** Medians over the rounds, milliseconds. */
   readonly alone: { readonly p50: number; readonly p99: number }
   readonly flooded: { readonly p50: number; readonly p99: number }
-  /** Of each round: p99 in the flood by p99 alone. */
+  /** p99 in the flood by p99 alone: the median over the rounds. */
+  readonly ratio: number
   readonly ratios: readonly number[]
   /** Good requests that were not answered with 200. */
   readonly failed: number
@@ -103,12 +104,14 @@ function rowOf(
   for (const flood of floods) {
     for (const [status, count] of Object.entries(flood.statuses)) statuses[status] = (statuses[status] ?? 0) + count
   }
+  const ratios = flooded.map(({ p99 }, i) => p99 / (alone[i] as SteadyResult).p99)
   const badTokens = floods.reduce((sum, { requests }) => sum + requests, 0)
   return {
     algorithm,
     alone: of(alone),
     flooded: of(flooded),
-    ratios: flooded.map(({ p99 }, i) => p99 / (alone[i] as SteadyResult).p99),
+    ratio: median(ratios),
+    ratios,
     failed: [...alone, ...flooded].reduce((sum, one) => sum + one.failed, 0),
     badTokens,
     badPerSecond: badTokens / floods.length / (seconds + 2),

@@ -1,3 +1,5 @@
+import type { FloodRow } from './flood.ts'
+import type { JwtRow } from './jwt.ts'
 import type { Machine } from './machine.ts'
 import type { MicroRow } from './micro.ts'
 import type { Row } from './rounds.ts'
@@ -9,6 +11,8 @@ export interface Report {
   readonly machine: Machine
   readonly plan: Readonly<Record<string, unknown>>
   micro?: readonly MicroRow[]
+  jwt?: readonly JwtRow[]
+  flood?: readonly FloodRow[]
   passthrough?: readonly Row[]
   fullchain?: readonly Row[]
   routes?: RoutesResult
@@ -24,6 +28,40 @@ export function microText(rows: readonly MicroRow[]): string {
   return table(
     ['suite', 'case', 'ns/op', 'bytes/op'],
     rows.map((row) => [row.suite, row.case, row.nanoseconds.toFixed(1), String(row.bytes)]),
+  )
+}
+
+export function jwtText(rows: readonly JwtRow[]): string {
+  return table(
+    ['algorithm', 'signatures checked by', 'µs/token', 'event loop µs', 'cpu µs'],
+    rows.map((row) => [row.algorithm, row.way, row.elapsed.toFixed(1), row.loop.toFixed(1), row.processor.toFixed(1)]),
+  )
+}
+
+export function floodText(rows: readonly FloodRow[]): string {
+  return table(
+    [
+      'algorithm',
+      'p50 ms alone',
+      'flooded',
+      'p99 ms alone',
+      'flooded',
+      'p99 ratio',
+      'bad tokens',
+      'a second',
+      'failed',
+    ],
+    rows.map((row) => [
+      row.algorithm,
+      row.alone.p50.toFixed(2),
+      row.flooded.p50.toFixed(2),
+      row.alone.p99.toFixed(2),
+      row.flooded.p99.toFixed(2),
+      row.ratio.toFixed(2),
+      String(row.badTokens),
+      row.badPerSecond.toFixed(0),
+      String(row.failed),
+    ]),
   )
 }
 

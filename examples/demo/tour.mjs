@@ -1,3 +1,6 @@
+/** A key of the demo: its hash stands in sluice.yaml. */
+const key = 'sk_demo_tour_ivRJ444WjdHrZnM6dl12bcFHmKEfF7rKXwdehQgtSDZ23tJqS'
+
 /** What to try once the demo runs: a command, what it shows, and what its output must hold (checked in CI). */
 export function tour(gateway, admin) {
   return [
@@ -30,6 +33,21 @@ export function tour(gateway, admin) {
       shows: 'an address that is not let in',
       command: `curl -i ${gateway}/api/reports`,
       expects: /^HTTP\/1\.1 403 [^]*"error":"ip_forbidden"/,
+    },
+    {
+      shows: 'a route for those who have a key: without one 401',
+      command: `curl -i ${gateway}/api/partners/orders`,
+      expects: /^HTTP\/1\.1 401 [^]*www-authenticate: [^]*"error":"credentials_missing"/,
+    },
+    {
+      shows: 'with the key: the service learns who calls, and never sees the key',
+      command: `curl -i -H 'X-API-Key: ${key}' ${gateway}/api/partners/orders`,
+      expects: /^HTTP\/1\.1 200 [^]*x-ratelimit-remaining: \d/,
+    },
+    {
+      shows: 'five requests in ten seconds, and then 429 with the time to wait',
+      command: `for i in 1 2 3 4 5 6; do curl -s -o /dev/null -w '%{http_code} ' -H 'X-API-Key: ${key}' ${gateway}/api/partners/orders; done`,
+      expects: /429/,
     },
     {
       shows: "the gateway's own figures",

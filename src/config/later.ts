@@ -1,7 +1,6 @@
 /** Plugins that Kong's or Sluice's users know and that later versions bring. */
 export const laterPlugins: readonly string[] = [
   'acl',
-  'basic-auth',
   'canary',
   'circuit-breaker',
   'hmac-auth',

@@ -45,3 +45,23 @@ export function enter(ctx: AccessContext, { consumer, headers, ownLength }: Cons
   }
   if (isFirst) ctx.consumer = consumer
 }
+
+/** The identities of credentials, each made when it is first used. */
+export class ConsumerIdentities<Credential extends object> {
+  readonly #made = new WeakMap<Credential, ConsumerIdentity | null>()
+  readonly #make: (credential: Credential) => ConsumerIdentity | null
+
+  /** `make` gives `null` for who can't be told of in headers. */
+  constructor(make: (credential: Credential) => ConsumerIdentity | null) {
+    this.#make = make
+  }
+
+  of(credential: Credential): ConsumerIdentity | null {
+    let identity = this.#made.get(credential)
+    if (identity === undefined) {
+      identity = this.#make(credential)
+      this.#made.set(credential, identity)
+    }
+    return identity
+  }
+}

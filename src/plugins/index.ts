@@ -1,4 +1,5 @@
 import type { Plugin } from '../core/plugin.ts'
+import { basicAuth } from './basic-auth/plugin.ts'
 import { correlationId } from './correlation-id/plugin.ts'
 import { cors } from './cors/plugin.ts'
 import { forwardAuth } from './forward-auth/plugin.ts'
@@ -21,6 +22,7 @@ export const plugins: readonly Plugin[] = [
   ipRestriction,
   jwt,
   keyAuth,
+  basicAuth,
   oauth2Introspection,
   forwardAuth,
   rateLimiting,

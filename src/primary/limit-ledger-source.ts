@@ -59,7 +59,7 @@ export class CounterSource implements Source {
     if (isWindowed(terms)) this.#counter.use(terms, units, now.wall)
     else {
       this.#counter.level(terms, now.steady, null)
-      this.#counter.use(terms, units, at - 100)
+      this.#counter.use(terms, units, at)
     }
     this.budget -= units
   }

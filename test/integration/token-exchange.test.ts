@@ -96,8 +96,7 @@ test('a route where nobody checks tokens is refused', async () => {
   for (const plugins of [[exchange()], [{ ...jwt, config: { ...jwt.config, optional: true } }, exchange()]]) {
     const gateway = launchGateway(configOf(...plugins))
     expect(await gateway.ended).toBe(1)
-    expect(gateway.output()).toContain(
-      'token-exchange needs "token", which no plugin before it on route "pay" provides',
-    )
+    const words = 'token-exchange needs "token", which no plugin before it on route "pay" provides'
+    expect(gateway.logs().some(({ msg }) => msg.endsWith(words))).toBe(true)
   }
 }, 60_000)

@@ -2,6 +2,7 @@ import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { type PasswordHash, verifyPassword } from '../../core/password.ts'
 import type { Kept } from '../../core/plugin.ts'
+import type { Counter, Instruments } from '../../core/services/instruments.ts'
 
 /** A hash with the text that it was read from. */
 export interface KnownHash {
@@ -36,19 +37,37 @@ export class Passwords implements Kept {
   readonly #wrong = new LRUCache<string, number>({ max: mostWrong })
   readonly #pending = new Map<string, Promise<PasswordAnswer>>()
   readonly #waiting: (() => void)[] = []
+  readonly #counts: Readonly<Record<'right' | 'wrong' | 'remembered' | 'overloaded', Counter>>
   #running = 0
+
+  constructor(instruments: Instruments) {
+    const counter = (result: string): Counter =>
+      instruments.counter('sluice_password_checks_total', 'Passwords of basic-auth.', ['result', result])
+    this.#counts = {
+      right: counter('right'),
+      wrong: counter('wrong'),
+      remembered: counter('remembered'),
+      overloaded: counter('overloaded'),
+    }
+  }
 
   /** At once when it was checked less than `age` milliseconds ago. Takes the same way for whatever password. */
   check(password: string, known: KnownHash, age: number): PasswordAnswer | Promise<PasswordAnswer> {
     const key = hash('sha256', `${this.#secret}${known.text}\n${password}`, 'base64')
     const now = Date.now()
     const rightAt = this.#right.get(key)
-    if (rightAt !== undefined && now - rightAt < age) return true
+    if (rightAt !== undefined && now - rightAt < age) {
+      this.#counts.remembered.add(1)
+      return true
+    }
     const wrongAt = this.#wrong.get(key)
     if (wrongAt !== undefined && now - wrongAt < wrongAge) return false
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending
-    if (this.#waiting.length >= longestQueue) return 'overloaded'
+    if (this.#waiting.length >= longestQueue) {
+      this.#counts.overloaded.add(1)
+      return 'overloaded'
+    }
     const answer = this.#verify(key, password, known.hash)
     this.#pending.set(key, answer)
     return answer
@@ -66,8 +85,10 @@ export class Passwords implements Kept {
     const next = this.#waiting.shift()
     if (next === undefined) this.#running--
     else next()
-    ;(isRight ? this.#right : this.#wrong).set(key, Date.now())
+    const remembered = isRight ? this.#right : this.#wrong
+    remembered.set(key, Date.now())
     this.#pending.delete(key)
+    this.#counts[isRight ? 'right' : 'wrong'].add(1)
     return isRight
   }
 }

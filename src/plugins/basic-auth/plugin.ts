@@ -1,14 +1,12 @@
-import { createHash, randomBytes } from 'node:crypto'
 import type { AccessContext } from '../../core/context.ts'
 import { reject } from '../../core/errors.ts'
-import { type PasswordHash, parsePasswordHash } from '../../core/password.ts'
-import { ConfigFault, type Deps, definePlugin, type Steps, type Verdict } from '../../core/plugin.ts'
-import { type ConsumerIdentity, consumerHeaders, consumerIdentity, enter } from '../consumer-identity.ts'
+import { type Deps, definePlugin, type Steps, type Verdict } from '../../core/plugin.ts'
+import { ConsumerIdentities, consumerHeaders, consumerIdentity, enter } from '../consumer-identity.ts'
 import { ambiguous, CredentialReader } from '../credential.ts'
-import { parseEntries, readEntryFile } from '../entry-file.ts'
 import { readBasic } from './credentials.ts'
 import { type KnownHash, type PasswordAnswer, Passwords } from './passwords.ts'
-import { type Config, schema, type UserEntry, userEntry } from './schema.ts'
+import { type Config, schema } from './schema.ts'
+import { nobodies, type User, type Users, usersOf } from './users.ts'
 
 const provided = ['consumer'] as const
 const injected = ['x-user-id', ...consumerHeaders]
@@ -33,33 +31,30 @@ export const basicAuth = definePlugin<Config>({
   },
 })
 
-interface User extends KnownHash {
-  readonly isActive: boolean
-  readonly consumer: string
-  /** `null`: can't be told in headers. */
-  readonly identity: ConsumerIdentity | null
-}
-
 class Gate {
   readonly #reader = new CredentialReader([{ in: 'header', name: 'authorization', scheme: 'basic' }])
-  readonly #users: ReadonlyMap<string, User>
-  readonly #nobody: KnownHash
+  readonly #users: Users
+  readonly #nobody: (name: string) => KnownHash
   readonly #passwords: Passwords
   readonly #age: number
   readonly #hides: boolean
   readonly #missing: Verdict
   readonly #refusals: ReturnType<typeof refusalsOf>
-  readonly #revocations: Deps['services']['revocations']
+  readonly #deps: Deps
+  readonly #identities: ConsumerIdentities<User>
 
   constructor(config: Config, deps: Deps) {
     this.#users = usersOf(config, deps)
-    this.#nobody = nobodyLike(this.#users)
-    this.#passwords = deps.keep('basic-auth', () => new Passwords())
+    this.#nobody = nobodies(this.#users)
+    this.#passwords = deps.keep('basic-auth', () => new Passwords(deps.services.instruments))
     this.#age = config.cache_ttl
     this.#hides = config.hide_credentials
     this.#refusals = refusalsOf(config.realm)
     this.#missing = config.optional ? undefined : this.#refusals.missing
-    this.#revocations = deps.services.revocations
+    this.#deps = deps
+    this.#identities = new ConsumerIdentities(({ name, consumer }) =>
+      consumerIdentity({ id: consumer, credential: name }, ['x-user-id', name], deps.consumers),
+    )
   }
 
   check(ctx: AccessContext): Verdict | Promise<Verdict> {
@@ -67,9 +62,10 @@ class Gate {
     if (text === null) return this.#missing
     const credentials = text === ambiguous ? null : readBasic(text)
     if (credentials === null) return this.#refusals.malformed
-    const user = this.#users.get(credentials.username)
+    const { username, password } = credentials
+    const user = this.#users.get(username)
     // Whether there is such a user must not show by how long it takes.
-    const answer = this.#passwords.check(credentials.password, user ?? this.#nobody, this.#age)
+    const answer = this.#passwords.check(password, user ?? this.#nobody(username), this.#age)
     return typeof answer === 'object' ? this.#wait(ctx, user, answer) : this.#decide(ctx, user, answer)
   }
 
@@ -84,48 +80,13 @@ class Gate {
     if (user === undefined) return refusals.unknown
     if (!answer) return refusals.wrong
     if (!user.isActive) return refusals.disabled
-    if (this.#revocations.has('consumer', user.consumer)) return refusals.revoked
-    if (user.identity === null) return refusals.unsendable
+    if (this.#deps.services.revocations.has('consumer', user.consumer)) return refusals.revoked
+    const identity = this.#identities.of(user)
+    if (identity === null) return refusals.unsendable
     if (this.#hides) this.#reader.remove(ctx)
-    enter(ctx, user.identity)
+    enter(ctx, identity)
     return undefined
   }
-}
-
-function usersOf({ users: entries, file }: Config, deps: Deps): ReadonlyMap<string, User> {
-  const users = new Map<string, User>()
-  for (const entry of entries) users.set(nameOf(entry), userOf(entry, deps))
-  if (file === undefined) return users
-  for (const { place, value } of parseEntries(readEntryFile(file, deps.configDir), userEntry)) {
-    const name = nameOf(value)
-    if (users.has(name)) throw new ConfigFault(`${place}: user "${name}" is there twice`, ['file'])
-    users.set(name, userOf(value, deps))
-  }
-  return users
-}
-
-/** One name may be encoded in several ways (RFC 8265 §3.4). */
-function nameOf({ username }: UserEntry): string {
-  return username.normalize('NFC')
-}
-
-function userOf(entry: UserEntry, { consumers }: Deps): User {
-  const { username, password_hash: text, consumer = username } = entry
-  return {
-    text,
-    hash: parsePasswordHash(text) as PasswordHash,
-    isActive: entry.status === 'active',
-    consumer,
-    identity: consumerIdentity({ id: consumer, credential: username }, ['x-user-id', username], consumers),
-  }
-}
-
-/** A hash that no password fits, and that costs as much as those of real users. */
-function nobodyLike(users: ReadonlyMap<string, User>): KnownHash {
-  const [first] = users.values()
-  if (first === undefined) throw new ConfigFault('the file has no users', ['file'])
-  const text = `nobody ${createHash('sha256').update(first.text).digest('hex')}`
-  return { text, hash: { ...first.hash, salt: randomBytes(16), digest: randomBytes(first.hash.digest.length) } }
 }
 
 function refusalsOf(realm: string) {

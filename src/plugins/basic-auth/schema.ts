@@ -11,7 +11,10 @@ export const userEntry = z.strictObject({
   // The value is not told: it may be a password by mistake.
   password_hash: z
     .string()
-    .refine((text) => parsePasswordHash(text) !== null, 'is no hash of a password: "sluice hash-key --password" makes one')
+    .refine(
+      (text) => parsePasswordHash(text) !== null,
+      'is no hash of a password: "sluice hash-key --password" makes one',
+    )
     .describe('What `sluice hash-key --password` prints (scrypt, in the form `$scrypt$ln=15,r=8,p=3$…`).'),
   consumer: identityText.optional().describe('Id of the consumer that the user is; else the username.'),
   status: z.enum(['active', 'disabled']).default('active').describe('`disabled`: refused, as if it were gone.'),
@@ -37,7 +40,9 @@ export const schema = z
     optional: z
       .boolean()
       .default(false)
-      .describe('Whether requests without a user are let through, without a consumer. A bad one is refused all the same.'),
+      .describe(
+        'Whether requests without a user are let through, without a consumer. A bad one is refused all the same.',
+      ),
     realm: z
       .string()
       .refine((text) => /^[ !#-[\]-~]+$/.test(text), 'must be ASCII text without quotes and backslashes')
@@ -48,7 +53,11 @@ export const schema = z
     if (users.length === 0 && file === undefined) context.addIssue('needs users: at least one of "users" and "file"')
     users.forEach(({ username }, i) => {
       if (users.findIndex((other) => other.username === username) < i)
-        context.addIssue({ code: 'custom', path: ['users', i, 'username'], message: `user "${username}" is there twice` })
+        context.addIssue({
+          code: 'custom',
+          path: ['users', i, 'username'],
+          message: `user "${username}" is there twice`,
+        })
     })
   })
 

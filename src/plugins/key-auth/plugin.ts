@@ -4,7 +4,7 @@ import type { AccessContext } from '../../core/context.ts'
 import { reject } from '../../core/errors.ts'
 import { type Deps, definePlugin, type Steps, type Verdict } from '../../core/plugin.ts'
 import { type ApiKeys, ApiKeysFault, type KeyAnswer, type StoredKey } from '../../core/services/api-keys.ts'
-import { type ConsumerIdentity, consumerHeaders, consumerIdentity, enter } from '../consumer-identity.ts'
+import { ConsumerIdentities, consumerHeaders, consumerIdentity, enter } from '../consumer-identity.ts'
 import { ambiguous, CredentialReader, type CredentialSource } from '../credential.ts'
 import { credentialSourceOf } from '../credential-fields.ts'
 import { type Config, schema } from './schema.ts'
@@ -40,9 +40,6 @@ export const keyAuth = definePlugin<Config>({
 const nobodysHash: KeyHash = { salt: randomBytes(16).toString('hex'), digest: randomBytes(32) }
 const nobodysKeyedHash: KeyHash = { salt: null, digest: randomBytes(32) }
 
-/** Stands for a consumer that can't be told in headers. */
-const unsendable: unique symbol = Symbol('unsendable')
-
 class Gate {
   readonly #reader: CredentialReader
   readonly #stored: StoredKeys
@@ -52,13 +49,16 @@ class Gate {
   readonly #missing: Verdict
   readonly #refusals: ReturnType<typeof refusalsOf>
   readonly #deps: Deps
-  /** By key, as long as it is the same. */
-  readonly #identities = new WeakMap<StoredKey, ConsumerIdentity | typeof unsendable>()
+  readonly #identities: ConsumerIdentities<StoredKey>
 
   constructor(config: Config, deps: Deps) {
     const sources = sourcesOf(config)
     const { redis, staleness, cache_entries: entries, salt, realm } = config
     this.#deps = deps
+    this.#identities = new ConsumerIdentities(({ id, consumer, tier, tenant, scopes }) => {
+      const proof = { id: consumer, tier, tenant, scopes, credential: id }
+      return consumerIdentity(proof, ['x-api-key-id', id], deps.consumers)
+    })
     this.#reader = new CredentialReader(sources)
     this.#salt = salt === undefined ? null : createSecretKey(Buffer.from(salt))
     this.#stored = storedKeys(config, deps)
@@ -102,7 +102,11 @@ class Gate {
     if (stored.expiresAt !== 0 && stored.expiresAt <= Date.now()) return refusals.expired
     const { revocations } = this.#deps.services
     if (revocations.has('key', stored.id) || revocations.has('consumer', stored.consumer)) return refusals.revoked
-    return this.#accept(ctx, stored)
+    const identity = this.#identities.of(stored)
+    if (identity === null) return refusals.unsendable
+    if (this.#hides) this.#reader.remove(ctx)
+    enter(ctx, identity)
+    return undefined
   }
 
   /** Takes the same way for a key that is not there. */
@@ -111,18 +115,6 @@ class Gate {
     if (hash.salt !== null) return matchesHash(key, hash)
     if (this.#salt === null) return false
     return timingSafeEqual(digest ?? keyedDigest(key, this.#salt), hash.digest)
-  }
-
-  #accept(ctx: AccessContext, stored: StoredKey): Verdict {
-    let identity = this.#identities.get(stored)
-    if (identity === undefined) {
-      identity = identityOf(stored, this.#deps)
-      this.#identities.set(stored, identity)
-    }
-    if (identity === unsendable) return this.#refusals.unsendable
-    if (this.#hides) this.#reader.remove(ctx)
-    enter(ctx, identity)
-    return undefined
   }
 }
 
@@ -133,12 +125,6 @@ function sourcesOf({ from, key_names, key_in_header = true, key_in_query = false
     ...(key_in_header ? names.map((header) => credentialSourceOf({ header })) : []),
     ...(key_in_query ? names.map((query) => credentialSourceOf({ query })) : []),
   ]
-}
-
-function identityOf(stored: StoredKey, { consumers }: Deps): ConsumerIdentity | typeof unsendable {
-  const { id, tier, tenant, scopes } = stored
-  const proof = { id: stored.consumer, tier, tenant, scopes, credential: id }
-  return consumerIdentity(proof, ['x-api-key-id', id], consumers) ?? unsendable
 }
 
 function refusalsOf([first]: readonly CredentialSource[], realm: string) {

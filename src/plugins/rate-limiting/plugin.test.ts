@@ -1,287 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { recordInstruments } from '../../../test/support/instruments.ts'
+import { bed, CountingStore, codes, who } from '../../../test/support/counting-store.ts'
 import { access, compile, depsOf, lines, request, respond } from '../../../test/support/plugin.ts'
-import type { Consumer, RequestContext } from '../../core/context.ts'
+import type { RequestContext } from '../../core/context.ts'
 import type { Rejection } from '../../core/errors.ts'
-import type { Deps, Steps } from '../../core/plugin.ts'
-import {
-  type Admission,
-  type Limit,
-  type LimitStore,
-  type LimitStoreSettings,
-  titleOf,
-} from '../../core/services/limits.ts'
+import type { Steps } from '../../core/plugin.ts'
+import { noInstruments } from '../../core/services/instruments.ts'
 import { servicesAtRest } from '../../core/services/services.ts'
 import { rateLimiting } from './plugin.ts'
 
-/** Plain counters without time: what is used stays used, but for slots. */
-class CountingStore implements LimitStore {
-  readonly used = new Map<string, number>()
-  readonly opened: LimitStoreSettings[] = []
-  readonly asked: { names: string[]; keys: readonly string[]; costs: readonly number[] }[] = []
-  /** What the next admissions say differently. */
-  says: Partial<Admission> = {}
-  /** Answers come when it is called. */
-  answer: (() => void) | null = null
-  waits = false
-
-  admit(limits: readonly Limit[], keys: readonly string[], costs: readonly number[]): Admission | Promise<Admission> {
-    this.asked.push({ names: limits.map(titleOf), keys, costs })
-    const admission = this.#decide(limits, keys, costs)
-    if (!this.waits) return admission
-    return new Promise((resolve) => {
-      this.answer = () => resolve(admission)
-    })
-  }
-
-  release({ limits, keys }: Admission): void {
-    limits.forEach((limit, i) => {
-      if (limit.algorithm === 'concurrency') this.#add(`${limit.name} ${keys[i]}`, -1)
-    })
-  }
-
-  usedOf(name: string): number {
-    return [...this.used].reduce((sum, [key, count]) => sum + (key.includes(`/${name} `) ? count : 0), 0)
-  }
-
-  #decide(limits: readonly Limit[], keys: readonly string[], costs: readonly number[]): Admission {
-    const counters = limits.map(({ name }, i) => `${name} ${keys[i]}`)
-    const fits = limits.map(
-      ({ limit }, i) => (this.used.get(counters[i] as string) ?? 0) + (costs[i] as number) <= limit,
-    )
-    const refusedBy = limits.findIndex(({ observe }, i) => !observe && fits[i] === false)
-    let wouldRefuse = 0
-    limits.forEach(({ observe }, i) => {
-      if (observe && fits[i] === false) wouldRefuse |= 1 << i
-      if (refusedBy === -1 && fits[i] === true) this.#add(counters[i] as string, costs[i] as number)
-    })
-    return {
-      admitted: refusedBy === -1,
-      refusedBy,
-      remaining: limits.map(({ limit }, i) => limit - (this.used.get(counters[i] as string) ?? 0)),
-      resetAt: limits.map((_, i) => 1_620_000_000_000 + i * 1000 - 1),
-      retryAfter: refusedBy === -1 ? 0 : 41_001,
-      delay: 0,
-      wouldRefuse,
-      decidedBy: 'store',
-      limits,
-      keys,
-      previous: null,
-      ...this.says,
-    }
-  }
-
-  #add(counter: string, count: number): void {
-    this.used.set(counter, (this.used.get(counter) ?? 0) + count)
-  }
-}
-
-function bed(store = new CountingStore()) {
-  const instruments = recordInstruments()
-  const limits = {
-    open: (settings: LimitStoreSettings) => {
-      store.opened.push(settings)
-      return store
-    },
-  }
-  const deps: Partial<Deps> = { services: { ...servicesAtRest, limits, instruments } }
-  return { store, instruments, deps, compile: (config: unknown) => compile(rateLimiting, config, {}, deps) }
-}
-
-const who = (fields: Partial<Consumer>): Consumer => ({
-  id: 'ann',
-  name: null,
-  tier: null,
-  tenant: null,
-  groups: [],
-  roles: [],
-  scopes: [],
-  credential: null,
-  anonymous: false,
-  ...fields,
-})
-
-/** The codes of so many requests one after the other; `''` for those that go on. */
-function codes(steps: Steps, count: number, fields: () => Partial<RequestContext> = () => ({})): string[] {
-  return Array.from({ length: count }, () => (access(steps, request(fields())) as Rejection | undefined)?.code ?? '')
-}
-
 const refused = 'rate_limit_exceeded'
-
-describe('a refusal', () => {
-  const once = (more: object = {}) => ({ limits: [{ by: 'ip', limit: 1, window: '1m', ...more }] })
-
-  function refusal(config: object): Rejection {
-    const steps = bed().compile(config)
-    access(steps, request())
-    return access(steps, request()) as Rejection
-  }
-
-  test('is what the catalogue says, with the seconds to wait', () => {
-    expect(refusal(once())).toEqual({
-      code: 'rate_limit_exceeded',
-      status: 429,
-      source: 'downstream',
-      message: 'Too many requests. Please retry after 42 seconds.',
-      headers: ['retry-after', '42'],
-      close: false,
-      detail: null,
-      body: '{"error":"rate_limit_exceeded","message":"Too many requests. Please retry after 42 seconds.","request_id":"',
-    })
-  })
-
-  test.each([
-    [0, '1'],
-    [1, '1'],
-    [1000, '1'],
-    [1000.5, '2'],
-    [86_399_001, '86400'],
-    [Infinity, '31536000'],
-  ])('after %d ms asks to wait %s seconds', (retryAfter, seconds) => {
-    const { store, compile: make } = bed()
-    const steps = make(once())
-    store.says = { admitted: false, refusedBy: 0, retryAfter }
-    const { headers, body } = access(steps, request()) as Rejection
-    expect(headers).toEqual(['retry-after', seconds])
-    expect(body).toContain(`retry after ${seconds} seconds`)
-  })
-
-  test('says what its limit says, or the rule', () => {
-    const parsed = ({ body }: Rejection): unknown => JSON.parse(`${body}id"}`)
-    const own = refusal({ ...once({ message: 'Wait "{retry_after}", {retry_after}!' }), message: 'x', status: 503 })
-    expect(own.status).toBe(503)
-    expect(parsed(own)).toEqual({ error: refused, message: 'Wait "42", 42!', request_id: 'id' })
-    expect(own.message).toBe('Wait "42", 42!')
-    expect(parsed(refusal({ ...once(), message: 'Slow down.' }))).toMatchObject({ message: 'Slow down.' })
-  })
-
-  test("has a body of its own, as Kong's", () => {
-    const body = { message: 'API rate limit exceeded', retry_after: '{retry_after}', hint: 'in {retry_after} s', a: 1 }
-    const rejection = refusal({ ...once(), body })
-    expect(JSON.parse(`${rejection.body}id"}`)).toEqual({
-      message: 'API rate limit exceeded',
-      retry_after: 42,
-      hint: 'in 42 s',
-      a: 1,
-      request_id: 'id',
-    })
-    expect(JSON.parse(`${refusal({ ...once(), body: {} }).body}id"}`)).toEqual({ request_id: 'id' })
-  })
-
-  test('of a store that could not say is another one', () => {
-    const { store, compile: make } = bed()
-    const steps = make({ ...once(), store: 'redis', on_store_error: 'deny' })
-    store.says = { admitted: false, refusedBy: -1, decidedBy: 'deny', remaining: [], resetAt: [] }
-    const ctx = request()
-    expect(access(steps, ctx)).toMatchObject({ code: 'limits_unavailable', status: 503 })
-    expect(respond(steps, ctx, 503, [])).toEqual([])
-  })
-})
-
-describe('what clients are told', () => {
-  const two = {
-    limits: [
-      { by: 'ip', limit: 10, window: '1s', name: 'Second' },
-      { by: 'ip', limit: 12, window: '1h', name: 'hour', cost: 2 },
-      { by: 'ip', limit: 1, window: '1h', name: 'quiet', mode: 'observe' },
-      { by: 'ip', limit: 1000, algorithm: 'concurrency', name: 'slots' },
-    ],
-  }
-
-  /** The fields of the answers to so many requests. */
-  function told(config: object, count: number, upstream: string[] = []): string[][] {
-    const steps = bed().compile(config)
-    return Array.from({ length: count }, () => {
-      const ctx = request()
-      const verdict = access(steps, ctx) as Rejection | undefined
-      return lines(respond(steps, ctx, verdict?.status ?? 200, verdict === undefined ? upstream : []))
-    })
-  }
-
-  test('is the limit that is next to refuse, and which has refused', () => {
-    const answers = told(two, 7)
-    expect(answers[0]).toEqual(['x-ratelimit-limit: 10', 'x-ratelimit-remaining: 9', 'x-ratelimit-reset: 1620000000'])
-    expect(answers[3]).toEqual(['x-ratelimit-limit: 12', 'x-ratelimit-remaining: 4', 'x-ratelimit-reset: 1620000001'])
-    expect(answers[6]).toEqual(['x-ratelimit-limit: 12', 'x-ratelimit-remaining: 0', 'x-ratelimit-reset: 1620000001'])
-  })
-
-  test('is what may come at once, for buckets', () => {
-    const bucket = (fields: object) => told({ limits: [{ by: 'ip', limit: 10, window: '1s', ...fields }] }, 1)[0]?.[0]
-    expect(bucket({ algorithm: 'token_bucket', burst: 50 })).toBe('x-ratelimit-limit: 50')
-    expect(bucket({ algorithm: 'leaky_bucket', burst: 4 })).toBe('x-ratelimit-limit: 5')
-  })
-
-  test('is every limit, when asked for', () => {
-    expect(told({ ...two, headers: 'per-limit' }, 1)[0]).toEqual([
-      'x-ratelimit-limit-second: 10',
-      'x-ratelimit-remaining-second: 9',
-      'x-ratelimit-limit-hour: 12',
-      'x-ratelimit-remaining-hour: 10',
-      'x-ratelimit-limit-slots: 1000',
-      'x-ratelimit-remaining-slots: 999',
-    ])
-  })
-
-  test('is what the drafts of the IETF say', () => {
-    const [answer] = told({ ...two, headers: ['ietf', 'legacy'] }, 1)
-    // The time of the store is long past.
-    expect(answer).toEqual([
-      'ratelimit-policy: "Second";q=10;w=1, "hour";q=12;w=3600, "slots";q=1000;qu="concurrent-requests"',
-      'ratelimit: "Second";r=9;t=0',
-      'ratelimit-limit: 10',
-      'ratelimit-remaining: 9',
-      'ratelimit-reset: 0',
-    ])
-    const { store, compile: make } = bed()
-    const steps = make({ ...two, headers: 'ietf' })
-    store.says = { resetAt: [Date.now() + 60_000, 0, 0, 0] }
-    const ctx = request()
-    access(steps, ctx)
-    expect(respond(steps, ctx, 200, [])[3]).toMatch(/^"Second";r=9;t=(59|60)$/)
-  })
-
-  test('replaces what the upstream says of limits', () => {
-    const upstream = ['x-ratelimit-limit', '5', 'a', 'b', 'x-ratelimit-remaining-day', '4', 'ratelimit', 'x']
-    const [answer] = told(two, 1, [...upstream, 'ratelimits', 'stays', 'ratelimit-policy', 'x', 'retry-after', '7'])
-    expect(answer).toEqual([
-      'a: b',
-      'ratelimits: stays',
-      'retry-after: 7',
-      'x-ratelimit-limit: 10',
-      'x-ratelimit-remaining: 9',
-      'x-ratelimit-reset: 1620000000',
-    ])
-  })
-
-  test('is nothing, when that is wanted', () => {
-    const steps = bed().compile({ ...two, headers: 'off' })
-    expect(steps.response).toBeUndefined()
-  })
-
-  test('is nothing of limits that refuse nothing, or that nobody could check', () => {
-    expect(told({ ...two, mode: 'observe' }, 1)[0]).toEqual([])
-    const { store, compile: make } = bed()
-    const steps = make({ ...two, store: 'redis' })
-    store.says = { decidedBy: 'allow', remaining: [], resetAt: [] }
-    const ctx = request()
-    expect(access(steps, ctx)).toBeUndefined()
-    expect(respond(steps, ctx, 200, ['x-ratelimit-limit', '5'])).toEqual([])
-  })
-
-  test('is slots only where there is nothing else, or none is free', () => {
-    const slots = { by: 'ip', limit: 2, algorithm: 'concurrency', name: 'slots' }
-    const rate = { by: 'ip', limit: 10, window: '1s', name: 'rate' }
-    expect(told({ limits: [slots] }, 1)[0]?.slice(0, 2)).toEqual(['x-ratelimit-limit: 2', 'x-ratelimit-remaining: 1'])
-    for (const limits of [
-      [slots, rate],
-      [rate, slots],
-    ]) {
-      const answers = told({ limits }, 3)
-      expect(answers[0]?.slice(0, 2)).toEqual(['x-ratelimit-limit: 10', 'x-ratelimit-remaining: 9'])
-      expect(answers[2]?.slice(0, 2)).toEqual(['x-ratelimit-limit: 2', 'x-ratelimit-remaining: 0'])
-    }
-  })
-})
 
 describe('several limits at once', () => {
   test("a tenant's flood uses up nothing of what others are owed", () => {
@@ -342,14 +69,22 @@ describe('several limits at once', () => {
   })
 })
 
-test.each([
-  ['redis', 3],
-  ['node', 0],
-])('ranks the keys that it counts in %s by itself: %d', (store, notes) => {
-  const { instruments, compile: make } = bed()
-  const steps = make({ limits: [{ by: 'ip', limit: 2, window: '1s', name: 'a' }], store })
-  expect(codes(steps, 3)).toEqual(['', '', refused])
-  expect(instruments.read('limits{route="test",limit="a"}')).toBe(notes)
+test.each(['redis', 'node'])('ranks the keys that it counts in Redis by itself, and no others: %s', (store) => {
+  const { deps, store: counters } = bed()
+  const notes: unknown[] = []
+  const ranking = () => ({ note: (...note: unknown[]) => void notes.push(note) })
+  const services = { ...servicesAtRest, limits: { open: () => counters }, instruments: { ...noInstruments, ranking } }
+  const config = { limits: [{ by: 'ip', limit: 2, window: '1s', name: 'a' }], store }
+  const steps = compile(rateLimiting, config, {}, { ...deps, services })
+  codes(steps, 3)
+  counters.says = { decidedBy: 'allow', remaining: [], resetAt: [] }
+  codes(steps, 1)
+  const seen = [
+    ['s1000|192.0.2.1', 0.5, false],
+    ['s1000|192.0.2.1', 1, false],
+    ['s1000|192.0.2.1', 1, true],
+  ]
+  expect(notes).toEqual(store === 'redis' ? seen : [])
 })
 
 describe('tiers', () => {

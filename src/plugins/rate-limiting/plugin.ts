@@ -114,8 +114,8 @@ class Check {
 
   async #resume(ctx: AccessContext, rule: Rule, pending: Promise<Admission>): Promise<Verdict> {
     const admission = await pending
-    if (!ctx.aborted && ctx.endedAt === 0) return this.#settle(ctx, rule, admission)
-    // Its log step has run: nobody else will give the slot back.
+    if (ctx.endedAt === 0) return this.#settle(ctx, rule, admission)
+    // The client is gone or the time was up, and the log step has run: nobody else will give the slot back.
     if (rule.hasSlots && admission.admitted) this.#store.release(admission)
     return undefined
   }

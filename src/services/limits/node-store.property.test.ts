@@ -7,6 +7,8 @@ import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
 /** What may happen, in any order. Numbers choose a worker, a limit, a key. */
 type Event =
   | { readonly do: 'ask'; readonly worker: number; readonly rule: number; readonly key: number; readonly count: number }
+  /** Requests that come steadily, so that something is lent. */
+  | { readonly do: 'warm'; readonly worker: number; readonly rule: number; readonly key: number; readonly count: number }
   | { readonly do: 'release'; readonly nth: number }
   | { readonly do: 'turn' | 'settle' }
   | { readonly do: 'up' | 'down'; readonly worker: number; readonly count: number }
@@ -21,8 +23,16 @@ const ask = fc.record({
   key: fc.nat(1),
   count: fc.integer({ min: 1, max: 12 }),
 })
+const warm = fc.record({
+  do: fc.constant('warm' as const),
+  worker,
+  rule: fc.nat(3),
+  key: fc.nat(1),
+  count: fc.integer({ min: 1, max: 3 }),
+})
 const peaceful = [
   { weight: 12, arbitrary: ask },
+  { weight: 6, arbitrary: warm },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), nth: fc.nat(20) }) },
   { weight: 4, arbitrary: fc.constant({ do: 'turn' as const }) },
   { weight: 3, arbitrary: fc.constant({ do: 'settle' as const }) },
@@ -35,7 +45,7 @@ const peaceful = [
 ] as const
 const violent = [
   ...peaceful,
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'hang' as const, 'thaw' as const), worker }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'hang' as const, 'thaw' as const), worker }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('set' as const), time: fc.integer({ min: 1, max: 2000 }) }) },
 ] as const
 
@@ -67,7 +77,11 @@ class Trial {
       else await this.#apply(event)
     }
     await this.node.settle()
-    for (const worker of this.workers) worker.isHung = false
+    // All that can still be admitted.
+    for (const worker of this.workers) {
+      worker.isHung = false
+      if (!swift) for (let i = 0; i < 200; i++) void this.ask(worker, i % 4, (i >> 2) % 2)
+    }
     while (this.#pending > 0) {
       await this.node.settle()
       this.pass(300)
@@ -110,6 +124,13 @@ class Trial {
     switch (event.do) {
       case 'ask':
         for (let i = 0; i < event.count && worker?.isHung === false; i++) void this.ask(worker, event.rule, event.key)
+        return
+      case 'warm':
+        for (let i = 0; i < 7 && worker?.isHung === false; i++) {
+          for (let j = 0; j < event.count; j++) void this.ask(worker, event.rule, event.key)
+          await this.node.settle()
+          this.pass(1)
+        }
         return
       case 'release': {
         const [over] = this.inFlight.splice(event.nth % Math.max(1, this.inFlight.length), 1)
@@ -161,27 +182,27 @@ class Trial {
 }
 
 const rulesOf: Readonly<Record<LimitAlgorithm, readonly (readonly Limit[])[]>> = {
-  fixed_window: [[limitOf({ limit: 40 })]],
-  sliding_window: [[limitOf({ algorithm: 'sliding_window', limit: 40 })]],
-  sliding_log: [[limitOf({ algorithm: 'sliding_log', limit: 40 })]],
-  token_bucket: [[limitOf({ algorithm: 'token_bucket', limit: 100, burst: 30 })]],
-  leaky_bucket: [[limitOf({ algorithm: 'leaky_bucket', limit: 100, burst: 25 })]],
+  fixed_window: [[limitOf({ limit: 80 })]],
+  sliding_window: [[limitOf({ algorithm: 'sliding_window', limit: 80 })]],
+  sliding_log: [[limitOf({ algorithm: 'sliding_log', limit: 80 })]],
+  token_bucket: [[limitOf({ algorithm: 'token_bucket', limit: 100, burst: 60 })]],
+  leaky_bucket: [[limitOf({ algorithm: 'leaky_bucket', limit: 100, burst: 59 })]],
   concurrency: [[limitOf({ algorithm: 'concurrency', limit: 12, window: 60_000 })]],
 }
 
 const mixed: readonly (readonly Limit[])[] = [
   [
-    limitOf({ name: 'second', limit: 30, window: 500 }),
-    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 60, window: 1500 }),
-    limitOf({ name: 'bucket', algorithm: 'token_bucket', limit: 50, window: 1000, burst: 40 }),
+    limitOf({ name: 'second', limit: 50, window: 500 }),
+    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 90, window: 1500 }),
+    limitOf({ name: 'bucket', algorithm: 'token_bucket', limit: 50, window: 1000, burst: 70 }),
   ],
   [
-    limitOf({ name: 'second', limit: 30, window: 500 }),
+    limitOf({ name: 'second', limit: 50, window: 500 }),
     limitOf({ name: 'slots', algorithm: 'concurrency', limit: 12, window: 60_000 }),
   ],
   [
     limitOf({ name: 'seen', algorithm: 'sliding_window', limit: 20, observe: true }),
-    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 60, window: 1500 }),
+    limitOf({ name: 'log', algorithm: 'sliding_log', limit: 90, window: 1500 }),
   ],
   [limitOf({ name: 'paced', algorithm: 'leaky_bucket', limit: 40, burst: 8, nodelay: false })],
 ]
@@ -223,7 +244,7 @@ describe('never one too few, when nobody dies and messages are swift', () => {
           const [limit] = rules[0] as readonly [Limit]
           const used = countOf(trial, limit, `k${key}`)
           const before = trial.admitted.length
-          for (let i = 0; i < 80; i++) void trial.ask(trial.workers[probe] as LimitWorker, 0, key)
+          for (let i = 0; i < 100; i++) void trial.ask(trial.workers[probe] as LimitWorker, 0, key)
           await trial.node.settle()
           expect(trial.admitted.length - before + used).toBe(limit.limit)
           trial.node.close()

@@ -6,13 +6,14 @@
  */
 export const bucket = `
 local bucket = {
-  load = function(limit, state)
-    state.level, state.at, state.expiry = 0, now, 0
-    local value = redis.call('GET', state.key)
-    if not value then return end
-    local level, at
-    level, at, state.expiry = struct.unpack('<ddd', value)
-    state.level, state.at = math.max(0, level - math.max(0, now - at) * limit.limit), math.max(now, at)
+  load = function(limit, key)
+    local level, at, expiry = 0, now, 0
+    local value = redis.call('GET', key)
+    if value then
+      level, at, expiry = struct.unpack('<ddd', value)
+      level, at = math.max(0, level - math.max(0, now - at) * limit.limit), math.max(now, at)
+    end
+    return { key = key, limit = limit, changed = false, level = level, at = at, expiry = expiry }
   end,
   left = function(limit, state) return limit.capacity - math.ceil(state.level / limit.window) end,
   wait = function(limit, state, cost)

@@ -22,24 +22,25 @@ local function firstEntry(state, low, isSo)
 end
 
 kinds.sliding_log = {
-  load = function(limit, state)
-    state.length = redis.call('LLEN', state.key)
-    state.time, state.before, state.total, state.base = 0, 0, 0, 0
-    if state.length == 0 then return end
+  load = function(limit, key)
+    local state = { key = key, limit = limit, changed = false, time = 0, before = 0, total = 0, base = 0, fresh = false }
+    state.length = redis.call('LLEN', key)
+    if state.length == 0 then return state end
     state.time, state.before, state.total = entryAt(state, -1)
     if state.time + limit.window <= now then
-      redis.call('DEL', state.key)
+      redis.call('DEL', key)
       state.length, state.base = 0, state.total
-      return
+      return state
     end
     local time, base = entryAt(state, 0)
     if time + limit.window <= now then
       local alive = firstEntry(state, 1, function(time) return time + limit.window > now end)
-      redis.call('LTRIM', state.key, alive, -1)
+      redis.call('LTRIM', key, alive, -1)
       state.length = state.length - alive
       time, base = entryAt(state, 0)
     end
     state.base = base
+    return state
   end,
   left = function(limit, state) return limit.limit - (state.total - state.base) end,
   wait = function(limit, state, cost)

@@ -22,14 +22,14 @@ end
 
 export const concurrency = `
 kinds.concurrency = {
-  load = function(limit, state)
-    redis.call('ZREMRANGEBYSCORE', state.key, '-inf', now)
-    state.held = redis.call('ZCARD', state.key)
+  load = function(limit, key)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    return { key = key, limit = limit, changed = false, held = redis.call('ZCARD', key) }
   end,
   left = function(limit, state) return limit.limit - state.held end,
   wait = function() return 1000 end,
   take = function(limit, state, cost, slot)
-    operations.hold(state.key, slot, cost, limit.window)
+    operations.hold(state.key, ARGV[1] .. slot, cost, limit.window)
     state.held = state.held + cost
     return 0
   end,

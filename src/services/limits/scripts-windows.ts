@@ -22,12 +22,14 @@ end
 export const fixedWindow = `
 kinds.fixed_window = {
   open = openWindow,
-  load = function(limit, state)
-    state.start, state.count = limit.start, 0
-    local value = redis.call('GET', state.key)
-    if not value then return end
-    local start, count = struct.unpack('<dd', value)
-    if start >= limit.start then state.start, state.count, state.isThere = start, count, true end
+  load = function(limit, key)
+    local start, count, isThere = limit.start, 0, false
+    local value = redis.call('GET', key)
+    if value then
+      local storedStart, storedCount = struct.unpack('<dd', value)
+      if storedStart >= start then start, count, isThere = storedStart, storedCount, true end
+    end
+    return { key = key, limit = limit, changed = false, start = start, count = count, isThere = isThere }
   end,
   left = function(limit, state) return limit.limit - state.count end,
   wait = function(limit) return limit.finish - now end,
@@ -50,16 +52,18 @@ kinds.fixed_window = {
 export const slidingWindow = `
 kinds.sliding_window = {
   open = openWindow,
-  load = function(limit, state)
-    state.start, state.count, state.before = limit.start, 0, 0
-    local value = redis.call('GET', state.key)
-    if not value then return end
-    local start, count, before = struct.unpack('<ddd', value)
-    if start >= limit.start then
-      state.start, state.count, state.before, state.isThere = start, count, before, true
-    elseif start == limit.start - limit.window then
-      state.before = count
+  load = function(limit, key)
+    local start, count, before, isThere = limit.start, 0, 0, false
+    local value = redis.call('GET', key)
+    if value then
+      local storedStart, storedCount, storedBefore = struct.unpack('<ddd', value)
+      if storedStart >= start then
+        start, count, before, isThere = storedStart, storedCount, storedBefore, true
+      elseif storedStart == start - limit.window then
+        before = storedCount
+      end
     end
+    return { key = key, limit = limit, changed = false, start = start, count = count, before = before, isThere = isThere }
   end,
   left = function(limit, state)
     return limit.limit - state.count - math.ceil(state.before * (limit.finish - now) / limit.window)

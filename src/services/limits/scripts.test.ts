@@ -142,9 +142,9 @@ async function compare(given: readonly Omit<Limit, 'name' | 'calendar'>[], momen
       costs: costs.slice(0, limits.length),
     }))
     const hear = ({ keys, costs }: Check, decision: Decision): void => {
-      const { slot, now: _, receipts: __, ...said } = decision
+      const { slot, now: at, receipts } = decision
       const { admitted, ...expected } = model.admit(now, limits, keys, costs)
-      expect(said).toEqual(expected)
+      expect(decision).toEqual({ ...expected, slot, now: at, receipts })
       if (!admitted || slot === '') return
       const counters = countersOf(rule, keys)
       for (const taken of slotsOf(decision, rule, 0, counters, costs)) {

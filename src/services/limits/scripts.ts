@@ -59,8 +59,8 @@ local kinds, operations, states, changed = {}, {}, {}, {}
 local function stateOf(limit, key)
   local state = states[key]
   if not state then
-    state = { key = key, limit = limit }
-    limit.kind.load(limit, state)
+    -- Made with all its fields, so that it need not grow.
+    state = limit.kind.load(limit, key)
     states[key] = state
   end
   return state
@@ -101,7 +101,7 @@ local function check(limits, first, withReceipts)
       if fits[i] then
         if limit.queues then delay = math.max(delay, limit.kind.reset(limit, state) - now) end
         if limit.cost > 0 then
-          receipts[i] = limit.kind.take(limit, state, limit.cost, ARGV[1] .. slot)
+          receipts[i] = limit.kind.take(limit, state, limit.cost, slot)
           change(state)
         end
       end
