@@ -46,7 +46,8 @@ export function fill(text: string, dir: string, env: NodeJS.ProcessEnv): Filled 
       const value = env[name]
       fromEnvironment = true
       if (value !== undefined && (value !== '' || fallback === undefined)) return insert(value)
-      if (fallback !== undefined) return insert(fallback)
+      // It stands in the file for everybody to read.
+      if (fallback !== undefined) return fallback
       faults.push(`the environment variable ${name} is not set`)
       return ''
     }

@@ -1,6 +1,5 @@
 /** Plugins that Kong's or Sluice's users know and that later versions bring. */
 export const laterPlugins: readonly string[] = [
-  'acl',
   'canary',
   'circuit-breaker',
   'hmac-auth',

@@ -36,14 +36,16 @@ describe('redact', () => {
   test('by key, at any depth, and leaves the original alone', () => {
     const value = {
       admin: { token: 't', port: 1 },
-      keys: [{ kid: 'a' }],
+      keys: [{ kid: 'a', k: 'c2VjcmV0', hash: 'sha256:…' }],
+      api: { keys: ['one', 'two'] },
       list: ['authorization: Bearer x', 'x-a: b'],
       flag: true,
       none: null,
     }
     expect(redact(value, [])).toEqual({
       admin: { token: '***', port: 1 },
-      keys: [{ kid: '***' }],
+      keys: [{ kid: 'a', k: '***', hash: '***' }],
+      api: { keys: ['***', '***'] },
       list: ['authorization: ***', 'x-a: b'],
       flag: true,
       none: null,

@@ -1,7 +1,7 @@
 /** Stands wherever a secret would. */
 export const hidden = '***'
 
-const secretKey = /(?:^|[_-])(?:tokens?|secrets?|passwords?|password_hash|passwd|passphrase|keys?|credential|salt|authorization)$/i
+const secretKey = /(?:^|[_-])(?:tokens?|secrets?|passwords?|password_hash|passwd|passphrase|keys?|credential|salt|hash|authorization)$/i
 
 /** Whether a key's name says that its value is not for everybody's eyes: `token`, `client_secret`, `api-key`. */
 export function isSecretKey(name: string | number): boolean {
@@ -36,7 +36,7 @@ function redacted(value: unknown, secrets: readonly string[], isSecret: boolean)
     if (value instanceof Set || value instanceof Map) return redacted([...value], secrets, isSecret)
     if (Array.isArray(value)) return value.map((item) => redacted(item, secrets, isSecret))
     return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, redacted(item, secrets, isSecret || isSecretKey(key))]),
+      Object.entries(value).map(([key, item]) => [key, redacted(item, secrets, isSecret || isSecretAt(key, item))]),
     )
   }
   const text = typeof value === 'string' ? value : JSON.stringify(value)
@@ -49,6 +49,19 @@ function redacted(value: unknown, secrets: readonly string[], isSecret: boolean)
 function hideField(text: string): string {
   const colon = text.indexOf(':')
   return colon > 0 && isSecretKey(text.slice(0, colon).trim()) ? `${text.slice(0, colon)}: ${hidden}` : text
+}
+
+/** A list of keys with ids, owners and the like (API keys, JWKs) shows all of them but what is secret of each. */
+function isSecretAt(key: string, value: unknown): boolean {
+  if (privateJwkMembers.has(key)) return true
+  return isSecretKey(key) && !(key === 'keys' && Array.isArray(value) && value.every((item) => isRecord(item)))
+}
+
+/** RFC 7518 §6.2.2, §6.3.2, §6.4.1. */
+const privateJwkMembers: ReadonlySet<string> = new Set(['k', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'oth'])
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function longestFirst(secrets: Iterable<string>): string[] {

@@ -1,4 +1,5 @@
 import type { Plugin } from '../core/plugin.ts'
+import { acl } from './acl/plugin.ts'
 import { basicAuth } from './basic-auth/plugin.ts'
 import { correlationId } from './correlation-id/plugin.ts'
 import { cors } from './cors/plugin.ts'
@@ -25,6 +26,7 @@ export const plugins: readonly Plugin[] = [
   basicAuth,
   oauth2Introspection,
   forwardAuth,
+  acl,
   rateLimiting,
   tokenExchange,
   requestSizeLimiting,

@@ -255,6 +255,16 @@ describe('an issuer that is away or lies', () => {
     expect(logged('a key set can not be fetched')).toBe(1)
   })
 
+  test('is told to a worker that comes between two tries', async () => {
+    const server = await JwksServer.start()
+    server.answerText(503, '')
+    const { worker } = node({ firstRetry: never, lastRetry: never })
+    const source = sourceOf(server, { timeout: never })
+    expect(await worker().open(source).find('a', 'ES256')).toEqual([])
+    expect(await worker().open(source).find('a', 'ES256')).toEqual([])
+    expect(server.requests).toBe(1)
+  })
+
   test('waits longer and longer between tries', async () => {
     const server = await JwksServer.start()
     server.answerText(503, '')
@@ -332,22 +342,32 @@ describe('a key id that is unknown', () => {
     expect(server.requests).toBe(3)
   })
 
-  test('is found by a fetch of its own when one was under way too early', async () => {
-    const [a, b] = [issuerKey('a'), issuerKey('b')]
-    const server = await JwksServer.start([a])
+  /** A set whose background fetch is under way; what is published meanwhile comes too late for it. */
+  async function overtaken(early: readonly IssuerKey[], asked: readonly string[], published: readonly IssuerKey[]) {
+    const server = await JwksServer.start([issuerKey('a')])
     const set = node()
       .worker()
       .open(sourceOf(server, { refresh: 50 }))
     await set.find(null, 'ES256')
     const release = server.hold()
     await server.seen(2)
-    const [found, other] = [kidsOf(set, 'c'), kidsOf(set, 'b')]
+    const found = asked.map((kid) => kidsOf(set, kid))
     // Nothing tells when the question has come to the primary: it has by the time that several turns are over.
     for (let i = 0; i < 10; i++) await new Promise(setImmediate)
-    release([a])
-    server.publish([a, b])
-    expect(await found).toEqual([])
-    expect(await other).toEqual(['b'])
+    release(early)
+    server.publish(published)
+    return Promise.all(found)
+  }
+
+  test('is found by a fetch of its own when one was under way too early', async () => {
+    const [a, b] = [issuerKey('a'), issuerKey('b')]
+    expect(await overtaken([a], ['b'], [a, b])).toEqual([['b']])
+    expect(await overtaken([a], ['x', 'b'], [a, b])).toEqual([[], ['b']])
+  })
+
+  test('is found by a fetch of its own when another one is satisfied before', async () => {
+    const [a, b, c] = [issuerKey('a'), issuerKey('b'), issuerKey('c')]
+    expect(await overtaken([a, c], ['c', 'b'], [a, b, c])).toEqual([['c'], ['b']])
   })
 
   test('is refused when the fetch fails, and what is known goes on', async () => {
@@ -402,9 +422,9 @@ test('shows no query of a URL', async () => {
   expect(JSON.stringify([fetcher.status(), lines])).not.toContain('hush')
 })
 
-test('fetches nothing any more once nobody wants it or all is closed', async () => {
+test('does nothing any more once it is closed', async () => {
   const server = await JwksServer.start([issuerKey('a')])
-  const { worker, fetcher } = node()
+  const { worker, fetcher, instruments } = node()
   const { open, close } = worker()
   const set = open(sourceOf(server, { refresh: 20 }))
   await set.find(null, 'ES256')
@@ -412,7 +432,11 @@ test('fetches nothing any more once nobody wants it or all is closed', async () 
   fetcher.close()
   close()
   await new Promise(setImmediate)
-  const soFar = server.requests
+  const fetches = (): number =>
+    ['good', 'bad']
+      .map((outcome) => instruments.read(`sluice_key_set_fetches_total{source="${server.url}",outcome="${outcome}"}`))
+      .reduce((sum, count) => sum + count)
+  const [requests, soFar] = [server.requests, fetches()]
   await new Promise((resolve) => setTimeout(resolve, 100))
-  expect(server.requests).toBe(soFar)
+  expect([server.requests, fetches()]).toEqual([requests, soFar])
 })

@@ -24,6 +24,8 @@ export class Holder {
   isDeaf = false
   /** It has given back all that it could. */
   isDry = false
+  /** Once the loan is over: the window in which what was out is counted. */
+  start = 0
 
   constructor(serial: number) {
     this.serial = serial
@@ -50,6 +52,8 @@ export class Entry {
   holders: Map<number, Holder> | null = null
   /** Holders that were recalled, and for whom somebody waits. */
   recalls = 0
+  /** Loans that are over, but of which units may still turn out not to be used. */
+  #over: Map<number, Holder> | null = null
   #span: Span | null = null
 
   constructor(book: EntryBook, key: string, source: Source) {
@@ -123,8 +127,9 @@ export class Entry {
     now: Moment,
   ): void {
     const holder = this.holders?.get(worker)
-    // Of a loan that is over all has been counted.
-    if (holder === undefined || (holder.serial !== serial && !this.isConcurrency)) return
+    if (holder === undefined || (holder.serial !== serial && !this.isConcurrency)) {
+      return this.#settleOver(worker, serial, used, returned)
+    }
     const gone = Math.min(holder.out, used + returned)
     holder.out -= gone
     this.#changeLent(-gone)
@@ -156,7 +161,7 @@ export class Entry {
   /** The worker has given back what it could. */
   answered(worker: number): void {
     const holder = this.holders?.get(worker)
-    if (holder === undefined) return
+    if (holder === undefined || !holder.isRecalled) return
     this.#endRecall(holder)
     holder.isRecalled = false
     holder.isDeaf = false
@@ -177,7 +182,9 @@ export class Entry {
     const holder = this.holders?.get(worker)
     if (holder === undefined) return
     this.holders?.delete(worker)
+    this.#over?.delete(worker)
     this.#writeOff(holder, now)
+    this.book.lose(holder.out)
   }
 
   /** Milliseconds until units fit if nobody else comes. */
@@ -231,6 +238,9 @@ export class Entry {
       if (holder.until > now.steady) continue
       holders.delete(worker)
       this.#writeOff(holder, now)
+      if (holder.out === 0) continue
+      this.#over ??= new Map()
+      this.#over.set(worker, holder)
     }
   }
 
@@ -238,7 +248,15 @@ export class Entry {
     this.#endRecall(holder)
     this.#changeLent(-holder.out)
     if (this.isConcurrency || holder.out === 0) return
-    this.book.lose(holder.out)
-    this.source.use(this.book.terms, holder.out, now, now.steady)
+    const until = Math.min(holder.until, now.steady)
+    holder.start = this.source.writeOff(this.book.terms, holder.out, now, until, this.#span)
+  }
+
+  /** A report of a loan that is over: all of it is counted, also what was not used. */
+  #settleOver(worker: number, serial: number, used: number, returned: number): void {
+    const holder = this.#over?.get(worker)
+    if (holder === undefined || holder.serial !== serial) return
+    this.source.undo(Math.min(holder.out, returned), holder.start)
+    holder.out = Math.max(0, holder.out - used - returned)
   }
 }

@@ -16,6 +16,10 @@ export interface Source {
   touch(terms: Terms, now: Moment, span: Span | null): void
   /** Counts units; `at`: when they were used, by the steady clock. */
   use(terms: Terms, units: number, now: Moment, at: number): void
+  /** Counts units of a loan that is over since `until`, used or not; gives the window that they count in. */
+  writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number
+  /** Those that were not used after all. */
+  undo(units: number, start: number): void
   /** Milliseconds until units fit if nobody else comes and what is lent counts as used. */
   wait(terms: Terms, units: number, lent: number, now: Moment): number
   /** `wait` is certain: nothing can come back sooner from elsewhere. */
@@ -62,6 +66,17 @@ export class CounterSource implements Source {
       this.#counter.use(terms, units, at)
     }
     this.budget -= units
+  }
+
+  writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number {
+    // The window in which they may have been used last. As a rule it has ended just now, and the counter is still in it.
+    if (isWindowed(terms)) this.#counter.level(terms, now.wall - Math.max(0, now.steady - until), span)
+    this.use(terms, units, now, now.steady)
+    return this.#counter.start
+  }
+
+  undo(units: number, start: number): void {
+    this.#counter.undo(units, start)
   }
 
   wait(terms: Terms, units: number, lent: number, now: Moment): number {

@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { certificateFor, writeFiles } from '../../test/support/certificate.ts'
+import { fullBacklog } from '../../test/support/full-backlog.ts'
 import { recordInstruments } from '../../test/support/instruments.ts'
 import { RawServer } from '../../test/support/raw-server.ts'
 import { startUpstream, stopUpstreams } from '../../test/support/upstream.ts'
@@ -200,6 +201,17 @@ test('counts the wait for a connection as time of the call', async () => {
   expect(first).toMatchObject({ kind: 'timeout', detail: 'no answer came' })
   expect(second).toMatchObject({ kind: 'timeout' })
   expect(upstream.requests).toBeLessThanOrEqual(2)
+})
+
+test('gives up connecting in time, and who gave up waiting is in the way of nobody', async () => {
+  const address = await fullBacklog()
+  closers.push(() => address.stop())
+  const { service } = open(`http://127.0.0.1:${address.port}/`, { max_connections: 1, timeout: 1100 })
+  const [first, second] = await Promise.all([service.call(get), service.call(get)])
+  expect(first).toMatchObject({ kind: 'timeout', detail: 'connecting took too long' })
+  expect(second).toMatchObject({ kind: 'timeout' })
+  // The connection may still be on its way out: one call may wait for it.
+  expect(await faultOf(service.call(get))).toMatchObject({ kind: expect.stringMatching(/timeout|connect/) })
 })
 
 test('does not blame the service for a kept connection that closes under a call', async () => {

@@ -24,6 +24,10 @@ export interface Counter {
   level(terms: Terms, now: number, span: Span | null): number
   /** Counts units, whether they fit or not. Call `level` first. */
   use(terms: Terms, units: number, now: number): void
+  /** Takes back units that were counted in a window which began at `start`, as long as that matters. */
+  undo(units: number, start: number): void
+  /** Start of the window that it is in; 0 where there are none. */
+  readonly start: number
   /** Whole milliseconds from `now` until `units` more fit if nobody else comes; Infinity: never. Call `level` first. */
   wait(terms: Terms, units: number, lent: number, now: number): number
   /** When nothing counts any more; for windows: when this one ends. Call `level` first. */
@@ -66,19 +70,23 @@ export function newCounter(algorithm: LimitAlgorithm): Counter {
 /** Requests since the window began. */
 class FixedWindow implements Counter {
   readonly algorithm = 'fixed_window'
-  #start = 0
+  start = 0
   #end = 0
   #count = 0
 
   level(terms: Terms, now: number, span: Span | null): number {
     const start = span === null ? now - (now % terms.window) : span.start
-    if (start !== this.#start) this.#turn(start, span === null ? start + terms.window : span.end, now)
+    if (start !== this.start) this.#turn(start, span === null ? start + terms.window : span.end, now)
     else this.#end = span === null ? start + terms.window : span.end
     return this.#count
   }
 
   use(_terms: Terms, units: number): void {
     this.#count += units
+  }
+
+  undo(units: number, start: number): void {
+    if (start === this.start) this.#count = Math.max(0, this.#count - units)
   }
 
   wait(terms: Terms, units: number, lent: number, now: number): number {
@@ -96,10 +104,10 @@ class FixedWindow implements Counter {
 
   #turn(start: number, end: number, now: number): void {
     // A request that was sent just before the edge and is counted just behind it.
-    if (start < this.#start && now >= this.#start) return
+    if (start < this.start && now >= this.start) return
     // What was counted goes along where windows were given another length, or the clock was put back.
     if (now >= this.#end) this.#count = 0
-    this.#start = start
+    this.start = start
     this.#end = end
   }
 }
@@ -107,14 +115,14 @@ class FixedWindow implements Counter {
 /** The window before counts as far as it still reaches into the last `window` milliseconds, evenly spread. */
 class SlidingWindow implements Counter {
   readonly algorithm = 'sliding_window'
+  start = 0
   #window = 0
-  #start = 0
   #before = 0
   #count = 0
 
   level(terms: Terms, now: number): number {
     const start = now - (now % terms.window)
-    if (start !== this.#start || terms.window !== this.#window) this.#turn(start, terms.window)
+    if (start !== this.start || terms.window !== this.#window) this.#turn(start, terms.window)
     return (this.#before * (terms.window - (now - start))) / terms.window + this.#count
   }
 
@@ -122,11 +130,16 @@ class SlidingWindow implements Counter {
     this.#count += units
   }
 
+  undo(units: number, start: number): void {
+    if (start === this.start) this.#count = Math.max(0, this.#count - units)
+    else if (start === this.start - this.#window) this.#before = Math.max(0, this.#before - units)
+  }
+
   wait(terms: Terms, units: number, lent: number, now: number): number {
     const room = terms.limit - units
     if (room < -grain) return Infinity
     const { window } = terms
-    const left = this.#start + window - now
+    const left = this.start + window - now
     const count = this.#count + lent
     if ((this.#before * left) / window + count <= room + grain) return 0
     // Either the window before fades far enough within this one, or this one has to fade within the next.
@@ -135,15 +148,15 @@ class SlidingWindow implements Counter {
   }
 
   wholeAt(terms: Terms): number {
-    return this.#start + terms.window
+    return this.start + terms.window
   }
 
   isIdle(now: number): boolean {
-    return (this.#before <= grain && this.#count <= grain) || now >= this.#start + 2 * this.#window
+    return (this.#before <= grain && this.#count <= grain) || now >= this.start + 2 * this.#window
   }
 
   #turn(start: number, window: number): void {
-    const next = this.#start + this.#window
+    const next = this.start + this.#window
     if (start >= next && window === this.#window) {
       this.#before = start < next + window ? this.#count : 0
       this.#count = 0
@@ -152,7 +165,7 @@ class SlidingWindow implements Counter {
       this.#count = start < next + this.#window ? this.#count : 0
     }
     // Else windows were given another length, or the clock was put back: what was counted goes along.
-    this.#start = start
+    this.start = start
     this.#window = window
   }
 }
@@ -168,6 +181,7 @@ const apart = 1024
 /** Every request counts for `window` milliseconds. */
 class SlidingLog implements Counter {
   readonly algorithm = 'sliding_log'
+  readonly start = 0
   /** Ascending; those before `#first` have expired. */
   #times: number[] = []
   #units: number[] = []
@@ -202,6 +216,8 @@ class SlidingLog implements Counter {
       this.#units.splice(at, 0, units)
     }
   }
+
+  undo(): void {}
 
   wait(terms: Terms, units: number, lent: number, now: number): number {
     const room = terms.limit - units
@@ -243,6 +259,7 @@ class SlidingLog implements Counter {
 /** A bucket that each request fills and that drains evenly: `limit` units per `window`. */
 class Bucket implements Counter {
   readonly algorithm: 'token_bucket' | 'leaky_bucket'
+  readonly start = 0
   /** In parts of a unit, `window` to the whole: so `limit` of them drain in a millisecond, and nothing is rounded. */
   #parts = 0
   #window = 1
@@ -272,6 +289,8 @@ class Bucket implements Counter {
     this.#emptyAt = now + this.#parts / terms.limit
   }
 
+  undo(): void {}
+
   wait(terms: Terms, units: number, lent: number): number {
     const room = capacityOf(terms) - units
     if (room < -grain) return Infinity
@@ -291,6 +310,7 @@ class Bucket implements Counter {
 /** Requests in flight. Who counts them takes them off again, by using a negative number of units. */
 class Concurrency implements Counter {
   readonly algorithm = 'concurrency'
+  readonly start = 0
   #inFlight = 0
 
   level(): number {
@@ -300,6 +320,8 @@ class Concurrency implements Counter {
   use(_terms: Terms, units: number): void {
     this.#inFlight += units
   }
+
+  undo(): void {}
 
   wait(terms: Terms, units: number, lent: number): number {
     if (units > terms.limit + grain) return Infinity

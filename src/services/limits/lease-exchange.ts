@@ -171,6 +171,8 @@ export class Exchange {
       const account = accounts[i] as Account
       const { book } = account
       const span = book.calendar === null ? null : book.calendar(wall)
+      // What was lent for a window that is over can't be used any more.
+      if (now >= account.until && !book.isConcurrency) account.surrender()
       const want = number === 0 ? 0 : account.wanted(now)
       fields.push(book.id, account.key, account.serial, account.used, account.returned, want)
       fields.push(span === null ? 0 : span.start, span === null ? 0 : span.end)
@@ -201,15 +203,13 @@ export class Exchange {
   }
 
   #take(grants: readonly number[]): void {
+    this.#endLoans(grants)
     for (let i = 0; i < this.#sent.length; i++) {
       const account = this.#sent[i] as Account
       const at = i * grantFields
       const lent = grants[at] as number
       const serial = grants[at + 1] as number
-      if (serial !== account.serial) {
-        if (!account.book.isConcurrency) account.void()
-        account.serial = serial
-      }
+      account.serial = serial
       account.until = grants[at + 2] as number
       account.left = grants[at + 3] as number
       account.resetAt = grants[at + 4] as number
@@ -220,6 +220,19 @@ export class Exchange {
       this.holding.watch(account)
     }
     this.#sent = []
+  }
+
+  /** What is left of loans that were over before the petition came: the primary counts it as used until it hears. */
+  #endLoans(grants: readonly number[]): void {
+    const over: Account[] = []
+    for (let i = 0; i < this.#sent.length; i++) {
+      const account = this.#sent[i] as Account
+      if (grants[i * grantFields + 1] === account.serial || account.book.isConcurrency) continue
+      account.surrender()
+      if (account.returned > 0) over.push(account)
+      else account.void()
+    }
+    if (over.length > 0) this.#giveBack(over)
   }
 
   #answer(answers: readonly number[]): void {

@@ -1,14 +1,20 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LimitModel } from '../../../test/support/limit-model.ts'
-import { type Decided, LimitNode, limitOf, type LimitWorker, TestClock } from '../../../test/support/limit-node.ts'
+import { type Decided, LimitNode, type LimitWorker, limitOf, TestClock } from '../../../test/support/limit-node.ts'
 import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
 
 /** What may happen, in any order. Numbers choose a worker, a limit, a key. */
 type Event =
   | { readonly do: 'ask'; readonly worker: number; readonly rule: number; readonly key: number; readonly count: number }
   /** Requests that come steadily, so that something is lent. */
-  | { readonly do: 'warm'; readonly worker: number; readonly rule: number; readonly key: number; readonly count: number }
+  | {
+      readonly do: 'warm'
+      readonly worker: number
+      readonly rule: number
+      readonly key: number
+      readonly count: number
+    }
   | { readonly do: 'release'; readonly nth: number }
   | { readonly do: 'turn' | 'settle' }
   | { readonly do: 'up' | 'down'; readonly worker: number; readonly count: number }
@@ -38,14 +44,21 @@ const peaceful = [
   { weight: 3, arbitrary: fc.constant({ do: 'settle' as const }) },
   {
     weight: 6,
-    arbitrary: fc.record({ do: fc.constantFrom('up' as const, 'down' as const), worker, count: fc.integer({ min: 1, max: 3 }) }),
+    arbitrary: fc.record({
+      do: fc.constantFrom('up' as const, 'down' as const),
+      worker,
+      count: fc.integer({ min: 1, max: 3 }),
+    }),
   },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('pass' as const), time: fc.integer({ min: 1, max: 60 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('pass' as const), time: fc.integer({ min: 60, max: 1500 }) }) },
 ] as const
 const violent = [
   ...peaceful,
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'hang' as const, 'thaw' as const), worker }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'hang' as const, 'thaw' as const), worker }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('set' as const), time: fc.integer({ min: 1, max: 2000 }) }) },
 ] as const
 
@@ -114,7 +127,9 @@ class Trial {
     this.inFlight.push(admitted)
     for (const [i, { algorithm, observe }] of limits.entries()) {
       if (algorithm !== 'concurrency' || observe) continue
-      const same = this.inFlight.filter((other) => other.limits.includes(limits[i] as Limit) && other.keys[0] === keys[0])
+      const same = this.inFlight.filter(
+        (other) => other.limits.includes(limits[i] as Limit) && other.keys[0] === keys[0],
+      )
       this.mostInFlight = Math.max(this.mostInFlight, same.length)
     }
   }
@@ -158,7 +173,8 @@ class Trial {
       case 'kill':
         if (worker === null) return
         this.node.kill(worker)
-        for (let i = this.inFlight.length - 1; i >= 0; i--) if (this.inFlight[i]?.worker === worker) this.inFlight.splice(i, 1)
+        for (let i = this.inFlight.length - 1; i >= 0; i--)
+          if (this.inFlight[i]?.worker === worker) this.inFlight.splice(i, 1)
         this.workers[event.worker] = this.node.worker()
     }
   }
