@@ -177,14 +177,12 @@ class Reader {
   #scalar(node: Scalar, path: Path): unknown {
     const { value } = node
     if (typeof value !== 'string' || !hasReference(value)) return value
-    const { text, inserted, files, fromEnvironment, faults } = fill(value, this.#dir, this.#env)
+    const { text, isFilled, secrets, files, fromEnvironment, faults } = fill(value, this.#dir, this.#env)
     for (const file of files) this.#files.add(file)
     for (const message of faults) this.#add(this.#offsetOf(path), path, message)
     if (faults.length > 0) this.#broken.add(formatPath(path))
-    if (inserted.length > 0) {
-      this.#filled.set(formatPath(path), { place: path, fromEnvironment })
-      for (const secret of [...inserted, text]) this.#secrets.add(secret)
-    }
+    if (isFilled) this.#filled.set(formatPath(path), { place: path, fromEnvironment })
+    if (secrets.length > 0) for (const secret of [...secrets, text]) this.#secrets.add(secret)
     return text
   }
 

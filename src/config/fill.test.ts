@@ -32,7 +32,8 @@ test('a file comes without the line break at its end, and is named', () => {
   writeFileSync(join(dir, 'lines'), 'a\nb\n\n')
   expect(fill('x${file:secret}', dir, env)).toEqual({
     text: 'xhunter2',
-    inserted: ['hunter2'],
+    isFilled: true,
+    secrets: ['hunter2'],
     files: [join(dir, 'secret')],
     fromEnvironment: false,
     faults: [],

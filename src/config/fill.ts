@@ -4,8 +4,10 @@ import { resolve } from 'node:path'
 /** What came of one text with references. */
 export interface Filled {
   readonly text: string
-  /** What was inserted; never to be shown. */
-  readonly inserted: readonly string[]
+  /** Something was inserted. */
+  readonly isFilled: boolean
+  /** What was inserted from outside the file; never to be shown. */
+  readonly secrets: readonly string[]
   /** Absolute paths of the files that `${file:}` names, readable or not. */
   readonly files: readonly string[]
   /** Some of it came from the environment. */
@@ -25,13 +27,16 @@ const maxFileSize = 1 << 20
  * `${file:path}` (without the line break at its end). `$${` stands for a literal `${`.
  */
 export function fill(text: string, dir: string, env: NodeJS.ProcessEnv): Filled {
-  const inserted: string[] = []
+  const secrets: string[] = []
+  let isFilled = false
   const files: string[] = []
   const faults: string[] = []
   let fromEnvironment = false
 
-  const insert = (value: string): string => {
-    inserted.push(value)
+  /** A default stands in the file, for everybody to read. */
+  const insert = (value: string, isSecret = true): string => {
+    isFilled = true
+    if (isSecret) secrets.push(value)
     return value
   }
   const filled = text.replace(reference, (whole: string, inner: string | undefined, end: string | undefined) => {
@@ -46,8 +51,7 @@ export function fill(text: string, dir: string, env: NodeJS.ProcessEnv): Filled 
       const value = env[name]
       fromEnvironment = true
       if (value !== undefined && (value !== '' || fallback === undefined)) return insert(value)
-      // It stands in the file for everybody to read.
-      if (fallback !== undefined) return fallback
+      if (fallback !== undefined) return insert(fallback, false)
       faults.push(`the environment variable ${name} is not set`)
       return ''
     }
@@ -67,7 +71,7 @@ export function fill(text: string, dir: string, env: NodeJS.ProcessEnv): Filled 
     )
     return ''
   })
-  return { text: filled, inserted, files, fromEnvironment, faults }
+  return { text: filled, isFilled, secrets, files, fromEnvironment, faults }
 }
 
 /** Whether `text` needs `fill`. */

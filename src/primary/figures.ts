@@ -44,6 +44,11 @@ export class Figures {
     return this.#merger.text(facts, this.instruments.report())
   }
 
+  /** Whose limits in Redis are used up most, over all workers. */
+  busiestKeys(): object[] {
+    return this.#merger.busiestKeys('limits', 20)
+  }
+
   upstreams({ upstreams }: Config): UpstreamStatus[] {
     const totals = new Totals()
     for (const { metrics } of this.#latest.values()) totals.add(unpackReport(metrics), true)

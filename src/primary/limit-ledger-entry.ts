@@ -128,7 +128,7 @@ export class Entry {
   ): void {
     const holder = this.holders?.get(worker)
     if (holder === undefined || (holder.serial !== serial && !this.isConcurrency)) {
-      return this.#settleOver(worker, serial, used, returned)
+      return this.#settleOver(worker, serial, used, returned, now)
     }
     const gone = Math.min(holder.out, used + returned)
     holder.out -= gone
@@ -253,10 +253,11 @@ export class Entry {
   }
 
   /** A report of a loan that is over: all of it is counted, also what was not used. */
-  #settleOver(worker: number, serial: number, used: number, returned: number): void {
+  #settleOver(worker: number, serial: number, used: number, returned: number, now: Moment): void {
     const holder = this.#over?.get(worker)
     if (holder === undefined || holder.serial !== serial) return
     this.source.undo(Math.min(holder.out, returned), holder.start)
+    this.source.touch(this.book.terms, now, this.#span)
     holder.out = Math.max(0, holder.out - used - returned)
   }
 }

@@ -254,6 +254,7 @@ class Primary implements AdminSource {
       workers: this.#supervisor.status(),
       upstreams: this.#figures.upstreams(config),
       ...this.#services.status(),
+      busiest_keys: this.#figures.busiestKeys(),
     }
   }
 }

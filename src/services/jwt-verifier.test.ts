@@ -312,6 +312,30 @@ describe('keys', () => {
     expect(await reasonOf(verifier, await sign(last))).toBe('signature_invalid')
   })
 
+  test('are used for what they are meant for only, whatever a set hands out', async () => {
+    const narrow: VerificationKey = { ...rsa.verification, algorithms: ['PS256'] }
+    const gone: VerificationKey = { ...rsa.verification, live: false }
+    const careless = { empty: false, find: () => [narrow, gone] }
+    const verifier = open(rules(careless, ['RS256', 'PS256']))
+    expect(await reasonOf(verifier, await sign(rsa))).toBe('key_unknown')
+    expect(instruments.read('sluice_token_verifications_total{algorithm="RS256",outcome="good"}')).toBe(0)
+  })
+
+  test('that stay away make only so many wait', async () => {
+    const keys = new TestKeys(rsa)
+    keys.fetch = new Promise(() => {})
+    const verifier = open(rules(keys, ['RS256']))
+    const token = await sign(rsa)
+    const [start, end] = [token.slice(0, -100), token.slice(-50)]
+    let waiting = 0
+    for (let i = 0; i < 10_000; i++) {
+      const result = verifier.verify(`${start}${String(i).padStart(50, 'A')}${end}`)
+      if (result instanceof Promise) waiting += 1
+      else expect(result).toMatchObject({ kind: 'overloaded' })
+    }
+    expect(waiting).toBe(8192)
+  })
+
   test('a set that fails is not available', async () => {
     const keys = new TestKeys(rsa)
     const verifier = open(rules(keys, ['RS256']))

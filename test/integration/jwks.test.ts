@@ -49,7 +49,7 @@ async function get(gateway: RunningGateway, bearer: string): Promise<number> {
 
 async function statuses(gateway: RunningGateway, tokens: readonly string[]): Promise<number[]> {
   const found = new Set(await Promise.all(tokens.map((one) => get(gateway, one))))
-  return [...found].sort()
+  return [...found].sort((one, other) => one - other)
 }
 
 /** Different tokens of one key, so that no worker knows them all. */

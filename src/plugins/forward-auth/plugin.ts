@@ -33,7 +33,8 @@ export const forwardAuth = definePlugin<Config>({
   injects: ({ response_headers }) => response_headers.filter((name) => !clientFields.has(name)),
   files: ({ tls }) => tlsFilesOf(tls),
 
-  create(config, { configDir, services, consumers, keep }) {
+  create(config, deps) {
+    const { configDir, services, consumers } = deps
     const service = services.http.open(httpSettingsOf(config, { configDir, maxBody: largestBody }))
     const describe = calling(config)
     const enforce = enforcing(config, consumers)
@@ -56,7 +57,7 @@ export const forwardAuth = definePlugin<Config>({
     }
 
     const { ttl, scope, entries } = cache
-    const decisions = keep(
+    const decisions = deps.keep(
       `forward-auth ${hash('sha256', JSON.stringify(config))}`,
       () => new AnswerCache<Decision>({ entries, bytes: cacheBytes }),
     )

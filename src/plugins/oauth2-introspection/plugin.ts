@@ -36,7 +36,8 @@ export const oauth2Introspection = definePlugin<Config>({
     claims_to_headers === undefined ? usualHeaders : Object.values(claims_to_headers),
   files: ({ tls }) => tlsFilesOf(tls),
 
-  create(config, { configDir, services, consumers, keep, log }): Steps {
+  create(config, deps): Steps {
+    const { configDir, services, consumers, log } = deps
     const { optional, on_error } = config
     const reader = new CredentialReader(config.from.map(credentialSourceOf))
     const refusals = new Refusals(config, 'Bearer')
@@ -49,7 +50,7 @@ export const oauth2Introspection = definePlugin<Config>({
       read: reading(config, identify, consumers),
     }
     // What a token means depends on the rules: other rules remember for themselves.
-    const provider = keep(
+    const provider = deps.keep(
       `oauth2-introspection ${hash('sha256', JSON.stringify(config))}`,
       () => new Provider(config, services.instruments),
     )

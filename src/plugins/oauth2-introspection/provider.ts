@@ -16,7 +16,7 @@ type Outcome = 'remembered' | 'active' | 'inactive' | 'unavailable' | 'stale'
 export interface Means {
   readonly service: HttpService
   readonly log: PluginLog
-  read(answer: HttpAnswer | HttpFault, digest: string): Answered<Introspected>
+  readonly read: (answer: HttpAnswer | HttpFault, digest: string) => Answered<Introspected>
 }
 
 /** A provider, and what it said of tokens. Lives on over reloads. */

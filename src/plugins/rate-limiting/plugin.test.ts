@@ -265,6 +265,14 @@ describe('an entry of the top level', () => {
     expect(store.usedOf('all')).toBe(3)
   })
 
+  test('has nothing to check where no route matches', () => {
+    const { deps } = bed()
+    const none = { name: '', paramNames: [], methods: [], upstream: null }
+    const steps = compile(rateLimiting, { limits: [address, each] }, none, { ...deps, global: true, scope: 'global' })
+    expect(steps.access).toBeUndefined()
+    expect(steps.response).toBeDefined()
+  })
+
   test('does as told', () => {
     const told = stages({ limits: [{ ...address, early: false }, { ...all, early: true }, each] })
     expect(told.pass(request())).toBe('')

@@ -62,6 +62,8 @@ export const rateLimiting = definePlugin<Config>({
 type RouteRules = ReadonlyMap<string, Rule | null>
 
 function routeRules(config: Config, deps: Deps): RouteRules {
+  // Requests that match no route meet what is checked before, and nothing else.
+  if (deps.route.name === '') return new Map()
   const isEarly = earlyTest(config, deps)
   const lists = hasTiers(config) ? Object.entries(config.tiers) : [['', config.limits] as const]
   return new Map(

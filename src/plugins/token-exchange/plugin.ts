@@ -30,7 +30,8 @@ export const tokenExchange = definePlugin<Config>({
   requires: () => ['token'],
   files: ({ tls }) => tlsFilesOf(tls),
 
-  create(config, { configDir, services, keep }) {
+  create(config, deps) {
+    const { configDir, services } = deps
     const service = services.http.open(httpSettingsOf(config, { configDir, maxBody: largestBody }))
     const { headers, start } = prepareForm(config, [
       ['grant_type', 'urn:ietf:params:oauth:grant-type:token-exchange'],
@@ -41,7 +42,7 @@ export const tokenExchange = definePlugin<Config>({
       ...(config.scope.length === 0 ? [] : [['scope', config.scope.join(' ')] as const]),
     ])
     // Provider, client, audience and scope are all in there: tokens of one configuration never serve another.
-    const tokens = keep(
+    const tokens = deps.keep(
       `token-exchange ${hash('sha256', JSON.stringify(config))}`,
       () => new AnswerCache<Exchanged>({ entries: config.cache.entries, bytes: cacheBytes }),
     )

@@ -242,7 +242,7 @@ describe('never one too many, whatever comes in between', () => {
           expect(trial.faults()).toEqual([])
           expect(trial.mostInFlight).toBeLessThanOrEqual(12)
         }),
-        { numRuns: 150 },
+        { numRuns: 1000, endOnFailure: true },
       )
     })
   }
@@ -265,7 +265,7 @@ describe('never one too few, when nobody dies and messages are swift', () => {
           expect(trial.admitted.length - before + used).toBe(limit.limit)
           trial.node.close()
         }),
-        { numRuns: 100 },
+        { numRuns: 1500, endOnFailure: true },
       )
     })
   }
