@@ -1,7 +1,8 @@
 /** Stands wherever a secret would. */
 export const hidden = '***'
 
-const secretKey = /(?:^|[_-])(?:tokens?|secrets?|passwords?|password_hash|passwd|passphrase|keys?|credential|salt|hash|authorization)$/i
+const secretKey =
+  /(?:^|[_-])(?:tokens?|secrets?|passwords?|password_hash|passwd|passphrase|keys?|credential|salt|hash|authorization)$/i
 
 /** Whether a key's name says that its value is not for everybody's eyes: `token`, `client_secret`, `api-key`. */
 export function isSecretKey(name: string | number): boolean {

@@ -6,6 +6,9 @@ const mostWaiting = 10_000
 /** After this part of the time in which a silent slot becomes free it is told that it is still held. */
 const silence = 1 / 4
 
+/** Milliseconds between two looks at what is silent. */
+const longestSilence = 60_000
+
 /** The slots that this process holds, and those it has to give back. */
 export class Slots {
   readonly #held = new Set<Slot>()
@@ -22,7 +25,7 @@ export class Slots {
 
   hold(slot: Slot): void {
     this.#held.add(slot)
-    const interval = Math.max(10, slot.window * silence)
+    const interval = Math.min(Math.max(10, slot.window * silence), longestSilence)
     if (this.#timer !== null && interval >= this.#interval) return
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#interval = interval
