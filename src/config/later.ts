@@ -2,7 +2,6 @@
 export const laterPlugins: readonly string[] = [
   'canary',
   'circuit-breaker',
-  'hmac-auth',
   'mtls-auth',
   'oauth2',
   'proxy-cache',

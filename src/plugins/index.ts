@@ -4,6 +4,7 @@ import { basicAuth } from './basic-auth/plugin.ts'
 import { correlationId } from './correlation-id/plugin.ts'
 import { cors } from './cors/plugin.ts'
 import { forwardAuth } from './forward-auth/plugin.ts'
+import { hmacAuth } from './hmac-auth/plugin.ts'
 import { ipRestriction } from './ip-restriction/plugin.ts'
 import { jwt } from './jwt/plugin.ts'
 import { keyAuth } from './key-auth/plugin.ts'
@@ -24,6 +25,7 @@ export const plugins: readonly Plugin[] = [
   jwt,
   keyAuth,
   basicAuth,
+  hmacAuth,
   oauth2Introspection,
   forwardAuth,
   acl,

@@ -70,7 +70,8 @@ export class CounterSource implements Source {
 
   writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number {
     // The window in which they may have been used last. As a rule it has ended just now, and the counter is still in it.
-    if (isWindowed(terms)) this.#counter.level(terms, now.wall - Math.max(0, now.steady - until), span)
+    const time = now.wall - Math.max(0, now.steady - until)
+    if (isWindowed(terms) && time >= this.#counter.start) this.#counter.level(terms, time, span)
     this.use(terms, units, now, now.steady)
     return this.#counter.start
   }

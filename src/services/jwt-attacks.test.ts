@@ -2,7 +2,6 @@
 import { createHmac, createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { recordInstruments } from '../../test/support/instruments.ts'
 import { unsecured } from '../../test/support/jws-vectors.ts'
 import {
   claims,
@@ -16,27 +15,18 @@ import {
   signer,
   TestKeys,
 } from '../../test/support/signer.ts'
-import { TokenFault, type TokenVerifier } from '../core/services/tokens.ts'
+import { reasonOf, TestVerifiers } from '../../test/support/verifier.ts'
+import type { TokenVerifier } from '../core/services/tokens.ts'
 import { publicKeyAlgorithms, secretAlgorithms, type VerificationKey } from '../core/verification-key.ts'
-import { JwtVerifier } from './jwt-verifier.ts'
-import { TokenFigures } from './token-figures.ts'
-import { VerificationPool } from './verification-pool.ts'
 
 const all = [...publicKeyAlgorithms, ...secretAlgorithms]
-const log = { info() {}, warn() {}, error() {} }
-const instruments = recordInstruments()
-const pool = new VerificationPool(instruments, log)
-afterAll(() => pool.close())
+const verifiers = new TestVerifiers()
+afterAll(() => verifiers.pool.close())
 
 /** Takes tokens of these keys by any algorithm there is: rules as careless as they can be. */
 function open(...keys: readonly (Signer | VerificationKey)[]): TokenVerifier<object> {
   const ruleSet = rules(new TestKeys(...keys), [...all, 'none', 'None', 'NONE', ''])
-  return new JwtVerifier(ruleSet, { pool, figures: new TokenFigures(instruments), log, onClose() {} })
-}
-
-async function reasonOf(verifier: TokenVerifier<object>, token: string): Promise<string> {
-  const result = await verifier.verify(token)
-  return result instanceof TokenFault ? result.reason : 'good'
+  return verifiers.open(ruleSet)
 }
 
 function partsOf(token: string): [string, string, string] {

@@ -117,10 +117,8 @@ class Refusals {
 
   constructor({ realm, required, tag }: Config) {
     const wanted = `sig=(${required.map((name) => `"${name}"`).join(' ')});created;keyid`
-    this.#headers = [
-      ...['www-authenticate', `Signature realm="${realm}"`],
-      ...['accept-signature', tag === undefined ? wanted : `${wanted};tag="${tag}"`],
-    ]
+    const accepted = tag === undefined ? wanted : `${wanted};tag="${tag}"`
+    this.#headers = ['www-authenticate', `Signature realm="${realm}"`, 'accept-signature', accepted]
     this.missing = reject('credentials_missing', { headers: this.#headers })
   }
 

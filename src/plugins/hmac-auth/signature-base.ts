@@ -12,7 +12,8 @@ export type Message = Pick<
  * The text that is signed (RFC 9421 §2.5). `null` when the request lacks one of the components, or has it twice, or when a component
  * is none that is supported here: derived ones of requests, and fields without parameters.
  *
- * The path is the one that is matched and forwarded: what a client signed that wrote it another way (`/a/../b`) is refused.
+ * The request is taken as it goes on from here, so that nothing else is forwarded than what was signed: a client that wrote its path
+ * another way (`/a/../b`) is refused, and so is one that signed a field or query that another plugin has taken a credential from.
  */
 export function signatureBase(message: Message, signed: InnerList): string | null {
   const seen = new Set<string>()

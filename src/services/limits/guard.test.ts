@@ -16,13 +16,14 @@ interface Setting {
   readonly said: string[]
   readonly events: string[]
   /** Answers the oldest probe. */
-  probe(reply: RedisReply | RedisFault): void
+  readonly probe: (reply: RedisReply | RedisFault) => void
   /** Sends something; gives what answers it. */
-  send(name: string, zone?: number): (reply: RedisReply | RedisFault) => void
+  readonly send: (name: string, zone?: number) => (reply: RedisReply | RedisFault) => void
 }
 
 function setting(timeout: number): Setting {
-  const [said, events]: string[][] = [[], []]
+  const said: string[] = []
+  const events: string[] = []
   const probes: ((reply: RedisReply | RedisFault) => void)[] = []
   const note = (message: string): void => void events.push(message)
   const guard = new Guard(
@@ -40,11 +41,11 @@ function setting(timeout: number): Setting {
     send: (name, zone = 0) => {
       const flight: Flight = {
         arrived: (reply) => {
-          said.push(`${name} ${reply}`)
+          said.push(`${name} ${String(reply)}`)
           return reply !== 'nonsense'
         },
         failed: () => said.push(`${name} failed`),
-        late: (reply) => said.push(`${name} late ${reply}`),
+        late: (reply) => said.push(`${name} late ${String(reply)}`),
       }
       let answer: (reply: RedisReply | RedisFault) => void = () => {}
       guard.send(zone, flight, new Promise((resolve) => (answer = resolve)))

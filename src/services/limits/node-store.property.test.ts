@@ -86,7 +86,7 @@ class Trial {
   /** `swift`: no message is ever late. */
   async run(events: readonly Event[], swift = false): Promise<void> {
     for (const event of events) {
-      if (swift && event.do === 'pass') await this.#passSlowly(event.time)
+      if (swift && event.do === 'pass') await this.passSlowly(event.time)
       else await this.#apply(event)
     }
     await this.node.settle()
@@ -106,7 +106,7 @@ class Trial {
     vi.advanceTimersByTime(time)
   }
 
-  async #passSlowly(time: number): Promise<void> {
+  async passSlowly(time: number): Promise<void> {
     for (let left = time; left > 0; left -= 50) {
       await this.node.settle()
       this.pass(Math.min(50, left))
@@ -242,7 +242,7 @@ describe('never one too many, whatever comes in between', () => {
           expect(trial.faults()).toEqual([])
           expect(trial.mostInFlight).toBeLessThanOrEqual(12)
         }),
-        { numRuns: 1000, endOnFailure: true },
+        { numRuns: 300, endOnFailure: true },
       )
     })
   }
@@ -257,6 +257,8 @@ describe('never one too few, when nobody dies and messages are swift', () => {
           const rules = rulesOf[algorithm]
           const trial = new Trial(rules)
           await trial.run(events, true)
+          // What was lent for a window that is over, and was not used, is back by now.
+          await trial.passSlowly(450)
           const [limit] = rules[0] as readonly [Limit]
           const used = countOf(trial, limit, `k${key}`)
           const before = trial.admitted.length
@@ -265,7 +267,7 @@ describe('never one too few, when nobody dies and messages are swift', () => {
           expect(trial.admitted.length - before + used).toBe(limit.limit)
           trial.node.close()
         }),
-        { numRuns: 1500, endOnFailure: true },
+        { numRuns: 300, endOnFailure: true },
       )
     })
   }
