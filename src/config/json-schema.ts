@@ -6,6 +6,8 @@ import { schema } from './schema.ts'
 /** As much of JSON Schema (2020-12) as is looked at here. */
 export interface JsonSchema {
   $schema?: string
+  $ref?: string
+  $defs?: Record<string, JsonSchema>
   title?: string
   description?: string
   type?: string | string[]
@@ -40,15 +42,17 @@ export function jsonSchemaOf(source: unknown): JsonSchema | undefined {
 /** The JSON Schema of the configuration file with those of the plugins in their places, for editors. */
 export function configJsonSchema(plugins: readonly Plugin[] = builtIn): JsonSchema {
   const whole = jsonSchemaOf(schema) as JsonSchema
+  const definitions: Record<string, JsonSchema> = {}
   const perPlugin = plugins.flatMap(({ name, schema: own }): JsonSchema[] => {
     const config = jsonSchemaOf(own)
     if (config === undefined) return []
     delete config.$schema
+    definitions[name] = config
     return [
       {
         if: { type: 'object', properties: { name: { const: name } }, required: ['name'] },
         // oxlint-disable-next-line unicorn/no-thenable -- the keyword of JSON Schema
-        then: { properties: { config } },
+        then: { properties: { config: { $ref: `#/$defs/${name}` } } },
       },
     ]
   })
@@ -59,8 +63,9 @@ export function configJsonSchema(plugins: readonly Plugin[] = builtIn): JsonSche
         if (branch.type === 'string') branch.examples = plugins.map(({ name }) => name)
     }
   })
-  visit(whole, loosen)
-  return { ...whole, title: 'Sluice configuration' }
+  const schemas = { ...whole, title: 'Sluice configuration', $defs: definitions }
+  visit(schemas, loosen)
+  return schemas
 }
 
 function isZod(source: unknown): source is z.ZodType {

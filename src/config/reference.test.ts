@@ -69,8 +69,10 @@ describe('JSON Schema', () => {
     const routes = schema.properties?.['routes']?.items
     for (const entry of [entryOf(schema), entryOf(routes), entryOf(schema.properties?.['upstreams']?.items)]) {
       expect(entry?.allOf?.map((rule) => rule.if?.properties?.['name']?.const)).toEqual(plugins.map(({ name }) => name))
-      expect(Object.keys(entry?.allOf?.[1]?.then?.properties?.['config']?.properties ?? {})).toContain('origins')
+      expect(entry?.allOf?.[1]?.then?.properties?.['config']?.$ref).toBe('#/$defs/cors')
     }
+    expect(Object.keys(schema.$defs?.['cors']?.properties ?? {})).toContain('origins')
+    expect(Object.keys(schema.$defs ?? {})).toEqual(plugins.map(({ name }) => name))
   })
 
   test('takes amounts with units, and references where there will be a number', () => {
