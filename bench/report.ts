@@ -107,7 +107,8 @@ ready after ${seconds(readyAfter.one)} with 1 route, ${seconds(readyAfter.many)}
 ${Math.round(bytesPerRoute)} bytes of resident memory a route`
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table of Markdown, its columns aligned. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => (row[i] as string).length)))
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join(' | ')} |`

@@ -80,17 +80,24 @@ export async function startGateway(
   originPort: number,
   env: Readonly<Record<string, string>> = {},
   credential: string | null = null,
+  /** Of the engine; the worker inherits them. */
+  flags: readonly string[] = [],
 ): Promise<Proxy> {
   const main = join(root, 'dist/main.js')
   if (!existsSync(main)) throw new Error('dist/main.js is missing: run `npm run build`')
   const port = await freePort()
   const adminPort = await freePort()
-  const started = startProcess(gatewayCore, process.execPath, [main, 'start', '-c', configPath, '--workers', '1'], {
-    BENCH_PORT: String(port),
-    BENCH_ADMIN_PORT: String(adminPort),
-    BENCH_ORIGIN_PORT: String(originPort),
-    ...env,
-  })
+  const started = startProcess(
+    gatewayCore,
+    process.execPath,
+    [...flags, main, 'start', '-c', configPath, '--workers', '1'],
+    {
+      BENCH_PORT: String(port),
+      BENCH_ADMIN_PORT: String(adminPort),
+      BENCH_ORIGIN_PORT: String(originPort),
+      ...env,
+    },
+  )
   started.process.stdout?.resume()
   const readyAfter = await untilReady(started, `http://127.0.0.1:${adminPort}/health/ready`)
   await untilReady(started, `http://127.0.0.1:${port}/api/svc1/ready`, credential)

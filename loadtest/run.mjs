@@ -1,44 +1,30 @@
-/**
- * A bounded load against the demo, with objectives: `npm run loadtest -- [scenario] [--seconds N]`.
- *
- * Exit 0 when every objective of loadtest/objectives.json is met, 1 otherwise. Numbers of one machine under one load:
- * they say whether something broke, not how fast the gateway is (that is `npm run bench`).
- */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { steady } from './steady.mjs'
+/** `npm run loadtest -- <scenario>`: builds the gateway and the load test where they are outdated, then runs it. See README.md. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 
-const scenarios = { steady }
+const here = import.meta.dirname
+const root = join(here, '..')
+const built = join(root, '.cache/loadtest')
+const stamp = join(built, 'built')
 
-const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '20' } },
-  allowPositionals: true,
-})
-const name = positionals[0] ?? 'steady'
-const seconds = Number(values.seconds)
-if (!(name in scenarios) || !(seconds >= 1 && seconds <= 600)) {
-  console.error(`usage: npm run loadtest -- [${Object.keys(scenarios).join(' | ')}] [--seconds 1…600]`)
-  process.exit(2)
+if (outdated()) {
+  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
+  run(tsc, '-p', join(here, 'tsconfig.json'))
+  writeFileSync(stamp, '')
+}
+run(join(root, 'scripts/build.mjs'), '--if-outdated')
+await import(join(built, 'loadtest/loadtest.js'))
+
+function outdated() {
+  if (!existsSync(stamp)) return true
+  const builtAt = statSync(stamp).mtimeMs
+  const sources = readdirSync(here, { recursive: true }).filter((name) => /\.(ts|json)$/.test(name))
+  return sources.some((name) => !name.startsWith('results') && statSync(join(here, name)).mtimeMs > builtAt)
 }
 
-const objectives = JSON.parse(readFileSync(join(import.meta.dirname, 'objectives.json'), 'utf8'))[name]
-console.log(`${name}: ${seconds} s`)
-const measured = await scenarios[name](seconds, (line) => console.log(`  ${line}`))
-
-let missed = 0
-for (const [objective, bound] of Object.entries(objectives)) {
-  const value = measured[objective]
-  const met = isMet(objective, value, bound)
-  if (!met) missed++
-  console.log(`${met ? 'pass' : 'FAIL'}  ${objective} ${bound}: ${value}`)
-}
-process.exit(missed === 0 ? 0 : 1)
-
-/** What was not measured is not met. */
-function isMet(objective, value, bound) {
-  if (typeof value !== 'number') return false
-  if (objective.endsWith('_at_least')) return value >= bound
-  if (objective.endsWith('_at_most')) return value <= bound
-  return value === bound
+function run(...args) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
 }

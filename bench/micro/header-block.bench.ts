@@ -1,4 +1,5 @@
 import type { HeaderList } from '../../src/core/headers.ts'
+import type { SharedFields } from '../../src/proxy/upstream/client.ts'
 import { SendBuffer } from '../../src/proxy/upstream/send-buffer.ts'
 
 /** Fields as a browser sends them and the gateway adds them. */
@@ -34,12 +35,28 @@ function joined(list: HeaderList): string {
   return `${text}\r\n\r\n`
 }
 
-function requestWith(list: HeaderList): Parameters<SendBuffer['head']>[0] {
+/** Those that the gateway adds and that are the same for most requests: `x-forwarded-proto` to `via`. */
+const sharedHeaders = fields.slice(10, 18)
+const shared: SharedFields = {
+  headers: sharedHeaders,
+  block: Buffer.from(sharedHeaders.map((text, i) => (i % 2 === 0 ? `\r\n${text}: ` : text)).join('')).toString(
+    'latin1',
+  ),
+}
+const ownLists = lists.map((list) => [...list.slice(0, 10), ...list.slice(18)])
+
+function nextOwnList(): HeaderList {
+  turn = (turn + 1) % variants
+  return ownLists[turn] as HeaderList
+}
+
+function requestWith(list: HeaderList, more: SharedFields | null = null): Parameters<SendBuffer['head']>[0] {
   return {
     method: 'GET',
     target: '/api/users/123?x=1',
     host: 'api.example.com',
     headers: list,
+    shared: more,
     bodyLength: 0,
     connectTimeout: 0,
   }
@@ -74,6 +91,9 @@ export const suite = {
   cases: {
     'head: joined, encoded, checked': () => {
       if (!buffer.head(requestWith(nextList()))) throw new Error('refused')
+    },
+    'the same, fields that requests share made before': () => {
+      if (!buffer.head(requestWith(nextOwnList(), shared))) throw new Error('refused')
     },
     'joined only': () => {
       if (joined(nextList()).length < 100) throw new Error('too short')

@@ -45,7 +45,7 @@ const forged = known.slice(0, 1024).map((token, n) => {
   const signature = Buffer.alloc(32, `${n}`).toString('base64url')
   return `${token.slice(0, token.lastIndexOf('.'))}.${signature}`
 })
-for (const token of forged) void verifier.verify(token)
+for (const token of [...forged, ...forged]) void verifier.verify(token)
 
 let serial = 0
 function newForged(): string {

@@ -52,6 +52,8 @@ export class RequestContext {
   /** What the upstream gets as `X-Forwarded-For` and `X-Forwarded-Host`: of trusted proxies what they say, else our own. */
   forwardedFor = ''
   forwardedHost = ''
+  /** Fields that the upstream gets besides `headers`; other requests have the same list. Written by the proxy, read by logs. */
+  sharedHeaders: Readonly<HeaderList> = noHeaders
   /** The client's `X-Request-Id` when it is sane, else one of ours. */
   requestId = ''
   /** Bytes of the request body: 0 none, -1 unknown (chunked). */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NodeLink } from '../../test/support/node-link.ts'
-import { type RedisServer, startRedis, stopRedis } from '../../test/support/redis.ts'
+import { type RedisServer, startRedis, startRedisCluster, stopRedis } from '../../test/support/redis.ts'
 import { createKey, hashKey, matchesHash } from '../core/api-key.ts'
 import type { Kept, PluginLog } from '../core/plugin.ts'
 import {
@@ -262,6 +262,25 @@ describe('a change', () => {
     await until('gone', async () => (await keys.find('a')) === null)
     await tracking()
   })
+})
+
+test('a cluster, whose nodes tell of their own keys only, is asked every second', async () => {
+  const { nodes } = await startRedisCluster()
+  const { worker, tracker } = node(nodes[0] as RedisServer, { mode: 'cluster' })
+  const keys = worker()
+  const names = ['a', 'b', 'c', 'd', 'e', 'f']
+  // Whose slot lies elsewhere, that node refuses.
+  const onAll = (...command: [string, string, ...string[]]): Promise<unknown> =>
+    Promise.any(nodes.map((server) => server.command(...command)))
+  for (const name of names) await onAll('HSET', `test:api-key:${name}`, 'hash', hash, 'consumer', 'acme')
+  await until('there', async () => (await keys.find('a')) !== null && !((await keys.find('a')) instanceof ApiKeysFault))
+  for (const name of names) expect(await found(keys, name)).toMatchObject({ id: name })
+  for (const name of names) await onAll('DEL', `test:api-key:${name}`)
+  const took = await until('gone', async () =>
+    (await allOf(names.map((name) => keys.find(name)))).every((answer) => answer === null),
+  )
+  expect(took).toBeLessThan(5000)
+  expect(tracker.status()).toEqual({ tracking: false })
 })
 
 describe('when Redis is gone', () => {

@@ -6,12 +6,10 @@ import { cut } from './finish.ts'
 import { coarseNow } from './in-flight.ts'
 import { reply } from './reply.ts'
 import { stripPath } from './router/strip.ts'
+import { sharedFields } from './shared-fields.ts'
 import type { AttemptFailure, OutgoingRequest } from './upstream/client.ts'
 import { mayRetry } from './upstream/retry.ts'
 import type { Target, Upstream } from './upstream/upstream.ts'
-
-/** The pseudonym in `Via` (RFC 9110 §7.6.3). */
-const via = '1.1 sluice'
 
 /** Picks a target and sends the request there. */
 export function forward(exchange: Exchange): void {
@@ -29,26 +27,16 @@ const noUpstream = reject('internal_error', { detail: 'the route has no upstream
 function outgoingRequest(exchange: Exchange, upstream: Upstream, target: Target): OutgoingRequest {
   const { route, headers } = exchange
   // The list is this request's own, and nobody reads it as the client's any more: the gateway's fields go to its end.
-  headers.push(
-    'x-forwarded-for',
-    exchange.forwardedFor,
-    'x-forwarded-proto',
-    exchange.scheme,
-    'x-forwarded-host',
-    exchange.forwardedHost,
-    'x-forwarded-port',
-    portText(exchange.port),
-    'via',
-    exchange.via === '' ? via : `${exchange.via}, ${via}`,
-    'x-request-id',
-    exchange.requestId,
-  )
+  headers.push('x-forwarded-for', exchange.forwardedFor, 'x-request-id', exchange.requestId)
+  const shared = sharedFields(exchange)
+  exchange.sharedHeaders = shared.headers
   const path = upstream.path + (exchange.upstreamPath ?? strippedPath(exchange))
   return {
     method: exchange.method,
     target: exchange.query === '' ? path : `${path}?${exchange.query}`,
     host: route.preserveHost ? exchange.authority : target.hostField,
     headers,
+    shared,
     bodyLength: exchange.bodyLength,
     connectTimeout: route.timeouts.connect,
   }
@@ -56,17 +44,6 @@ function outgoingRequest(exchange: Exchange, upstream: Upstream, target: Target)
 
 function strippedPath({ path, match }: Exchange): string {
   return match === null ? path : stripPath(path, match)
-}
-
-const portTexts = new Map<number, string>()
-
-function portText(port: number): string {
-  let text = portTexts.get(port)
-  if (text === undefined) {
-    text = String(port)
-    if (portTexts.size < 1024) portTexts.set(port, text)
-  }
-  return text
 }
 
 function launch(exchange: Exchange, target: Target, fresh: boolean): void {

@@ -23,7 +23,9 @@ export class ApiKeyStore {
 
   open(settings: ApiKeySettings, redis: RedisClient, keep: Keep): ApiKeys {
     const { staleness, entries } = settings
-    const key = createHash('sha256').update(JSON.stringify([staleness, entries, redis.settings])).digest('hex')
+    const key = createHash('sha256')
+      .update(JSON.stringify([staleness, entries, redis.settings]))
+      .digest('hex')
     return keep(`api-keys ${key}`, () => {
       const cache = new ApiKeyCache(settings, redis, this.#host, {
         onUse: () => this.#use(cache),

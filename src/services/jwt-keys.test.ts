@@ -30,7 +30,9 @@ describe('keys', () => {
     const keys = new TestKeys()
     const verifier = verifiers.open(rules(keys, ['RS256']))
     const token = await sign(rsa)
-    expect(await verifier.verify(token)).toMatchObject({ kind: 'unavailable', reason: 'keys_unavailable' })
+    for (let i = 0; i < 3; i++) {
+      expect(await verifier.verify(token)).toMatchObject({ kind: 'unavailable', reason: 'keys_unavailable' })
+    }
     // It was not remembered as bad.
     keys.keys = [rsa.verification]
     expect(await reasonOf(verifier, token)).toBe('good')
@@ -41,7 +43,7 @@ describe('keys', () => {
     const keys = new TestKeys(old)
     const verifier = verifiers.open(rules(keys, ['HS256']))
     const token = await sign(hmac)
-    expect(await reasonOf(verifier, token)).toBe('key_unknown')
+    for (let i = 0; i < 3; i++) expect(await reasonOf(verifier, token)).toBe('key_unknown')
     keys.keys = [old.verification, hmac.verification]
     expect(await reasonOf(verifier, token)).toBe('good')
   })
@@ -51,7 +53,7 @@ describe('keys', () => {
     const keys = new TestKeys(old)
     const verifier = verifiers.open(rules(keys, ['HS256']))
     const token = await sign(next)
-    expect(await reasonOf(verifier, token)).toBe('signature_invalid')
+    for (let i = 0; i < 3; i++) expect(await reasonOf(verifier, token)).toBe('signature_invalid')
     keys.keys = [old.verification, next.verification]
     expect(await reasonOf(verifier, token)).toBe('good')
   })

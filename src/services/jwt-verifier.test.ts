@@ -91,20 +91,20 @@ describe('what is known of a token', () => {
     expect(await reasonOf(verifier, token)).toBe('too_old')
   })
 
-  test('a bad one is not checked again for a while', async () => {
+  test('one that was bad twice is not checked again for a while', async () => {
     const verifier = verifiers.open(rules(new TestKeys(rsa), ['RS256']))
     const token = await sign({ ...newSigner('RS256'), verification: rsa.verification })
-    expect(await reasonOf(verifier, token)).toBe('signature_invalid')
+    for (let i = 0; i < 2; i++) expect(await reasonOf(verifier, token)).toBe('signature_invalid')
     expect(verifier.verify(token)).toMatchObject({ reason: 'signature_invalid' })
     expect(verifiers.lookups('negative')).toBe(1)
-    expect(verifiers.instruments.read('sluice_token_verifications_total{algorithm="RS256",outcome="bad"}')).toBe(1)
+    expect(verifiers.instruments.read('sluice_token_verifications_total{algorithm="RS256",outcome="bad"}')).toBe(2)
   })
 
   test('one that comes too early is good when its time comes', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 })
     const verifier = verifiers.open(rules(new TestKeys(hmac), ['HS256'], { clockSkew: 1_000 }))
     const token = await sign(hmac, claims({ nbf: seconds() + 5, iat: seconds() + 4 }))
-    expect(await reasonOf(verifier, token)).toBe('not_yet_valid')
+    for (let i = 0; i < 2; i++) expect(await reasonOf(verifier, token)).toBe('not_yet_valid')
     vi.advanceTimersByTime(3_999)
     expect(await reasonOf(verifier, token)).toBe('not_yet_valid')
     expect(verifiers.lookups('negative')).toBe(1)
@@ -177,17 +177,15 @@ describe('what the caller says of a good token', () => {
     const accept = vi.fn(() => missing)
     const verifier = verifiers.open({ ...rules(new TestKeys(hmac), ['HS256']), accept })
     const token = await sign(hmac)
-    expect(verifier.verify(token)).toBe(missing)
-    expect(verifier.verify(token)).toBe(missing)
-    expect(accept).toHaveBeenCalledTimes(1)
+    for (let i = 0; i < 5; i++) expect(verifier.verify(token)).toBe(missing)
+    expect(accept).toHaveBeenCalledTimes(2)
   })
 
   test('is not remembered when it only could not say', async () => {
     const later = new TokenFault('unavailable', 'store_down')
     const verifier = verifiers.open({ ...rules(new TestKeys(hmac), ['HS256']), accept: () => later })
     const token = await sign(hmac)
-    expect(verifier.verify(token)).toBe(later)
-    expect(verifier.verify(token)).toBe(later)
+    for (let i = 0; i < 3; i++) expect(verifier.verify(token)).toBe(later)
     expect(verifiers.lookups('negative')).toBe(0)
   })
 

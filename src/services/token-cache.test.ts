@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { newSigner } from '../../test/support/signer.ts'
@@ -6,6 +7,7 @@ import type { VerificationKey } from '../core/verification-key.ts'
 import { TokenCache } from './token-cache.ts'
 
 const bad = new TokenFault('invalid', 'signature_invalid')
+const [digestA, digestB] = [hash('sha256', 'a'), hash('sha256', 'b')]
 
 function counted() {
   const counts = { hit: 0, miss: 0, negative: 0 }
@@ -81,45 +83,63 @@ describe('good tokens', () => {
   test('are forgotten when asked to', () => {
     const { cache } = cacheOf()
     cache.keep('a', 'alice', key, 1000, 100)
-    cache.refuse('b', bad, [], 0, Infinity)
+    for (let i = 0; i < 2; i++) cache.refuse(digestB, bad, [], 0, Infinity)
     cache.clear()
-    expect([cache.find('a', 0), cache.find('b', 0), cache.size, cache.bytes]).toEqual([undefined, undefined, 0, 0])
+    expect([cache.find('a', 0), cache.find(digestB, 0), cache.size, cache.bytes]).toEqual([undefined, undefined, 0, 0])
+    // Not even that it came once.
+    cache.refuse(digestB, bad, [], 0, Infinity)
+    expect(cache.find(digestB, 0)).toBeUndefined()
   })
 })
 
 describe('bad tokens', () => {
+  function refuseTwice(cache: TokenCache<string>, digest: string, keys: readonly VerificationKey[], until = Infinity) {
+    for (let i = 0; i < 2; i++) cache.refuse(digest, bad, keys, 1000, until)
+  }
+
+  test('leave nothing behind the first time', () => {
+    const { cache } = cacheOf()
+    cache.refuse(digestA, bad, [key], 1000, Infinity)
+    expect(cache.find(digestA, 1000)).toBeUndefined()
+    cache.refuse(digestB, bad, [key], 1000, Infinity)
+    expect(cache.find(digestB, 1000)).toBeUndefined()
+    cache.refuse(digestA, bad, [key], 1000, Infinity)
+    expect(cache.find(digestA, 1000)).toBe(bad)
+    expect(cache.find(digestB, 1000)).toBeUndefined()
+  })
+
   test('are remembered for ten seconds', () => {
     const { cache, counts } = cacheOf()
-    cache.refuse('a', bad, [key], 1000, Infinity)
-    expect(cache.find('a', 10_999)).toBe(bad)
-    expect(cache.find('a', 11_000)).toBeUndefined()
+    refuseTwice(cache, digestA, [key])
+    expect(cache.find(digestA, 10_999)).toBe(bad)
+    expect(cache.find(digestA, 11_000)).toBeUndefined()
     expect(counts).toEqual({ hit: 0, miss: 1, negative: 1 })
   })
 
   test('are remembered no longer than until they may be good', () => {
     const { cache } = cacheOf()
-    cache.refuse('a', bad, [], 1000, 1500)
-    expect(cache.find('a', 1499)).toBe(bad)
-    expect(cache.find('a', 1500)).toBeUndefined()
+    refuseTwice(cache, digestA, [], 1500)
+    expect(cache.find(digestA, 1499)).toBe(bad)
+    expect(cache.find(digestA, 1500)).toBeUndefined()
   })
 
   test('are tried again when one of their keys is withdrawn', () => {
     const { cache } = cacheOf()
     const other = newKey()
-    cache.refuse('a', bad, [key, other], 0, Infinity)
-    expect(cache.find('a', 0)).toBe(bad)
+    refuseTwice(cache, digestA, [key, other])
+    expect(cache.find(digestA, 1000)).toBe(bad)
     other.live = false
-    expect(cache.find('a', 0)).toBeUndefined()
+    expect(cache.find(digestA, 1000)).toBeUndefined()
   })
 
-  test('push no good one out, however many come', () => {
+  test('push no good one out, however many come, however often', () => {
     const { cache } = cacheOf({ entries: 10, bytes: 10_000 })
-    for (let i = 0; i < 9; i++) cache.keep(`good ${i}`, 'x', key, 1000, 50)
-    for (let i = 0; i < 20_000; i++) cache.refuse(`bad ${i}`, bad, [], 0, Infinity)
-    for (let i = 0; i < 9; i++) expect(cache.find(`good ${i}`, 0)).toBe('x')
+    for (let i = 0; i < 9; i++) cache.keep(`good ${i}`, 'x', key, 10_000, 50)
+    const digests = Array.from({ length: 20_000 }, (_, i) => hash('sha256', `bad ${i}`))
+    for (const digest of digests) refuseTwice(cache, digest, [])
+    for (let i = 0; i < 9; i++) expect(cache.find(`good ${i}`, 1000)).toBe('x')
     // They are bounded themselves.
-    expect(cache.find('bad 0', 0)).toBeUndefined()
-    expect(cache.find('bad 19999', 0)).toBe(bad)
+    expect(digests.filter((digest) => cache.find(digest, 1000) === bad)).toEqual(digests.slice(-4096))
   })
 })
 

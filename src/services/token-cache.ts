@@ -30,6 +30,9 @@ const badFor = 10_000
 /** So many bad tokens at most are remembered, in a cache of their own: however many come, no good one has to go. */
 const badEntries = 4096
 
+/** Places for traces of bad tokens that came once. */
+const traceCount = 16_384
+
 /** Bytes of an entry beside what the claims of its token hold: key, entry, places in map and list. */
 const entryBytes = 500
 
@@ -41,11 +44,15 @@ const entryBytes = 500
  * find two texts with one SHA-256 is beyond anybody. It also keeps tokens, which are credentials, out of memory, and makes keys
  * short, whatever the size of tokens. The map's own hash is seeded per process and decides about speed only.
  *
- * Good tokens are bounded by number and bytes; the one that was not used for longest goes first.
+ * Good tokens are bounded by number and bytes; the one that was not used for longest goes first. A bad one is remembered from its
+ * second time on: those of a flood, each of them new, leave nothing behind that the garbage collector would have to
+ * carry along while everybody waits (native-notes/jwt.md).
  */
 export class TokenCache<T> {
   readonly #good: LRUCache<string, Good<T>>
   readonly #bad: LRUCache<string, Bad>
+  /** 32 bits of the digest of a bad token, at a place that 14 others say. A new one overwrites what was there. */
+  readonly #traces = new Uint32Array(traceCount)
   readonly #counters: CacheCounters
 
   /** `bytes`: what all good entries may hold together, estimated from the length of their tokens. */
@@ -94,14 +101,25 @@ export class TokenCache<T> {
     this.#good.set(digest, { value, key, until }, { size: entryBytes + 2 * length })
   }
 
-  /** Remembers for a short while that a token is bad, at most until `until`, and while all `keys` live. */
+  /**
+   * Remembers for a short while that a token is bad, at most until `until`, and while all `keys` live; if it is not the first
+   * time that it comes.
+   */
   refuse(digest: string, fault: TokenFault, keys: readonly VerificationKey[], now: number, until: number): void {
+    const bits = Number.parseInt(digest.slice(0, 12), 16)
+    const place = Math.floor(bits / 2 ** 32) % traceCount
+    const trace = bits >>> 0
+    if (this.#traces[place] !== trace) {
+      this.#traces[place] = trace
+      return
+    }
     this.#bad.set(digest, { fault, keys, until: Math.min(until, now + badFor) })
   }
 
   clear(): void {
     this.#good.clear()
     this.#bad.clear()
+    this.#traces.fill(0)
   }
 }
 

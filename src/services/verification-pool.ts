@@ -12,6 +12,11 @@ export interface PoolSettings {
   readonly threads: number
   /** Microseconds of work per thread that may wait; what is beyond is refused. */
   readonly maxWork: number
+  /**
+   * Microseconds: a tick with less work than that does it on the event loop, for a message to a thread and back costs the loop
+   * as much.
+   */
+  readonly inlineWork: number
   /** Milliseconds after which a thread that says nothing is given up. */
   readonly patience: number
 }
@@ -20,10 +25,7 @@ export interface PoolSettings {
  * One thread: there is a worker process per core, and each has its own pool. 100 ms of work are 4,000 RS256 tokens, 1,400
  * with ES256: more than a burst of new clients, less than anybody would wait for.
  */
-const defaults: PoolSettings = { threads: 1, maxWork: 100_000, patience: 5_000 }
-
-/** Microseconds of the event loop that a message to a thread and back costs: less work than that is done here. */
-const hopCost = 35
+const defaults: PoolSettings = { threads: 1, maxWork: 100_000, inlineWork: 35, patience: 5_000 }
 
 /** Milliseconds between two starts of threads, so that threads that can't run don't keep the process busy with starting them. */
 const restartInterval = 1_000
@@ -141,7 +143,7 @@ export class VerificationPool implements Kept {
     const round = this.#round
     if (round === null) return
     this.#round = null
-    if (round.work < hopCost) {
+    if (round.work < this.#settings.inlineWork) {
       this.#settle(round, verifyBatch(round.batch))
       return
     }

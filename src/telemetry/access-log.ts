@@ -84,8 +84,10 @@ export class AccessLog {
     if (ctx.aborted) line += ',"aborted":true'
     const { requestHeaders, responseHeaders, query } = this.#settings
     if (query && ctx.query !== '') line += `,"query":${quoted(ctx.query)}`
-    if (requestHeaders.length > 0) line += `,"request_headers":${fieldsOf(ctx.headers, requestHeaders)}`
-    if (responseHeaders.length > 0) line += `,"response_headers":${fieldsOf(ctx.responseHeaders, responseHeaders)}`
+    if (requestHeaders.length > 0)
+      line += `,"request_headers":${fieldsOf(ctx.headers, ctx.sharedHeaders, requestHeaders)}`
+    if (responseHeaders.length > 0)
+      line += `,"response_headers":${fieldsOf(ctx.responseHeaders, noHeaders, responseHeaders)}`
     return `${line}}\n`
   }
 
@@ -142,11 +144,14 @@ function limitFields(last: Admission): string {
   return refusedBy + wouldRefuse + decidedBy
 }
 
-function fieldsOf(headers: Readonly<HeaderList>, names: readonly string[]): string {
+const noHeaders: Readonly<HeaderList> = []
+
+/** The fields of these names, of the second list those that the first has not. */
+function fieldsOf(headers: Readonly<HeaderList>, more: Readonly<HeaderList>, names: readonly string[]): string {
   let text = '{'
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
-    let value = getHeaderJoined(headers, name)
+    let value = getHeaderJoined(headers, name) ?? getHeaderJoined(more, name)
     if (value === undefined) continue
     if (credentials.has(name)) value = '***'
     else if (value.length > longestValue) value = `${value.slice(0, longestValue)}…`

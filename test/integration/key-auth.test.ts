@@ -1,6 +1,5 @@
 import { createSecretKey } from 'node:crypto'
 import { get } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createKey, hashKey, indexOfDigest, keyedDigest, keyedHashOfKey } from '../../src/core/api-key.ts'
@@ -276,7 +275,6 @@ test('a flood of keys that are none leaves those that are known alone', async ()
   const gateway = await startOnRedis()
   await put('k1', key)
   await untilAll(200, gateway, key)
-  await sleep(0)
   const flood = Array.from({ length: 2000 }, (_, i) =>
     request(gateway.url, { headers: { 'x-api-key': createKey('sk_live', `x${i}`) } }).then(
       async ({ statusCode, body }) => {

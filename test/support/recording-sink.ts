@@ -112,6 +112,7 @@ export function requestTo(change: Partial<OutgoingRequest> = {}): OutgoingReques
     target: '/',
     host: 'service.test',
     headers: [],
+    shared: null,
     bodyLength: 0,
     connectTimeout: 5_000,
     ...change,

@@ -3,7 +3,7 @@ import { type InnerList, parseDictionary } from 'structured-headers'
 import type { RequestContext } from '../../src/core/context.ts'
 import type { Deps, KnownConsumer, Verdict } from '../../src/core/plugin.ts'
 import { hmacAuth } from '../../src/plugins/hmac-auth/plugin.ts'
-import { signatureBase } from '../../src/plugins/hmac-auth/signature-base.ts'
+import { signedText } from '../../src/plugins/hmac-auth/signed-text.ts'
 import { access, compile, depsOf, request } from './plugin.ts'
 
 /** A request that is signed, and hmac-auth to check it with. */
@@ -59,7 +59,7 @@ export function componentsOf(input: string): InnerList {
 
 /** The same request with a signature; `input` as the field has it, without label. */
 export function signed(ctx: RequestContext, input: string, sign: Sign = hmac, label = 'sig'): RequestContext {
-  const base = signatureBase(ctx, componentsOf(input))
+  const base = signedText(ctx, componentsOf(input))
   if (base === null) throw new Error('there is nothing to sign')
   ctx.headers.push('signature-input', `${label}=${input}`, 'signature', `${label}=:${sign(base).toString('base64')}:`)
   return ctx

@@ -1,21 +1,21 @@
 import { constants, createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
 
-/** Whether `signature` is that of `base` (text of one byte per character or UTF-8) by that key. Never throws. */
-export type Verifier = (base: Buffer, signature: Buffer, key: KeyObject) => boolean
+/** Whether `signature` is that of `text` by that key. Never throws. */
+export type Verifier = (text: Buffer, signature: Buffer, key: KeyObject) => boolean
 
 /** The algorithms of RFC 9421 §3.3, by their registered names. */
 export const verifiers = {
-  'hmac-sha256': (base, signature, key) => {
-    const digest = createHmac('sha256', key).update(base).digest()
+  'hmac-sha256': (text, signature, key) => {
+    const digest = createHmac('sha256', key).update(text).digest()
     return digest.length === signature.length && timingSafeEqual(digest, signature)
   },
-  ed25519: (base, signature, key) => verify(null, base, key, signature),
-  'ecdsa-p256-sha256': (base, signature, key) => verify('sha256', base, { key, dsaEncoding: 'ieee-p1363' }, signature),
-  'ecdsa-p384-sha384': (base, signature, key) => verify('sha384', base, { key, dsaEncoding: 'ieee-p1363' }, signature),
-  'rsa-pss-sha512': (base, signature, key) =>
-    verify('sha512', base, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 }, signature),
-  'rsa-v1_5-sha256': (base, signature, key) =>
-    verify('sha256', base, { key, padding: constants.RSA_PKCS1_PADDING }, signature),
+  ed25519: (text, signature, key) => verify(null, text, key, signature),
+  'ecdsa-p256-sha256': (text, signature, key) => verify('sha256', text, { key, dsaEncoding: 'ieee-p1363' }, signature),
+  'ecdsa-p384-sha384': (text, signature, key) => verify('sha384', text, { key, dsaEncoding: 'ieee-p1363' }, signature),
+  'rsa-pss-sha512': (text, signature, key) =>
+    verify('sha512', text, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 }, signature),
+  'rsa-v1_5-sha256': (text, signature, key) =>
+    verify('sha256', text, { key, padding: constants.RSA_PKCS1_PADDING }, signature),
 } satisfies Record<string, Verifier>
 
 export type Algorithm = keyof typeof verifiers

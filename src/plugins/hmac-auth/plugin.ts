@@ -6,8 +6,8 @@ import { ConsumerIdentities, consumerHeaders, consumerIdentity, enter } from '..
 import { type ClientKey, clientKeys } from './client-keys.ts'
 import { coverage } from './requirements.ts'
 import { type Config, schema } from './schema.ts'
-import { signatureBase } from './signature-base.ts'
 import { readSignatures, removeSignature, type Signature } from './signatures.ts'
+import { signedText } from './signed-text.ts'
 
 const provided = ['consumer'] as const
 
@@ -87,9 +87,9 @@ class Gate {
     const fault = this.#timeFault(parameters)
     if (fault !== null) return fault
     if (!this.#covers(ctx, signed[0])) return 'component_not_covered'
-    const base = signatureBase(ctx, signed)
-    if (base === null) return 'component_not_there'
-    if (!key.verify(Buffer.from(base), value, key.key)) return 'signature_wrong'
+    const text = signedText(ctx, signed)
+    if (text === null) return 'component_not_there'
+    if (!key.verify(Buffer.from(text), value, key.key)) return 'signature_wrong'
     if (!key.isActive) return 'key_disabled'
     const isRevoked = this.#revocations.has('key', key.id) || this.#revocations.has('consumer', key.consumer)
     return isRevoked ? 'key_revoked' : key

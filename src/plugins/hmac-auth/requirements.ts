@@ -1,5 +1,5 @@
 import type { Item } from 'structured-headers'
-import type { Message } from './signature-base.ts'
+import type { Message } from './signed-text.ts'
 
 /** What a signature must cover, compiled. */
 interface Requirement {

@@ -1,6 +1,13 @@
 import type { RejectionCode } from '../../core/errors.ts'
 import type { HeaderList } from '../../core/headers.ts'
 
+/** Fields that are made once for many requests. */
+export interface SharedFields {
+  readonly headers: Readonly<HeaderList>
+  /** The same as lines, each with its line end before it: `\r\nname: value\r\nname: value`. */
+  readonly block: string
+}
+
 /** What one attempt sends. The same object serves a retry. */
 export interface OutgoingRequest {
   readonly method: string
@@ -10,6 +17,8 @@ export interface OutgoingRequest {
   readonly host: string
   /** All further end-to-end fields; no `host`, `content-length`, `transfer-encoding`, `connection`, `expect`. */
   readonly headers: Readonly<HeaderList>
+  /** Fields behind these that many requests have in common; `null`: none. */
+  readonly shared: SharedFields | null
   /** Body bytes that follow by `Attempt.write`: 0 none, -1 unknown (the client frames them as chunked). */
   readonly bodyLength: number
   /** Milliseconds that opening a connection may take, waiting for a free one included. */

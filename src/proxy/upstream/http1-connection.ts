@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import type { HeaderList } from '../../core/headers.ts'
-import type { ClientSettings } from './client.ts'
+import type { ClientSettings, OutgoingRequest } from './client.ts'
 import { skipContinue } from './continue.ts'
 import { type HandlerOwner, Http1Handler, wordOf } from './http1-handler.ts'
 import type { PooledAttempt } from './pooled-attempt.ts'
@@ -69,7 +69,7 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
       this.socket.off('readable', this.discard)
       this.socket.setTimeout(0, this.discard)
     }
-    const { method, target, host, headers, bodyLength } = attempt.request
+    const { method, target, bodyLength } = attempt.request
     const { maxRequests, tls } = this.settings
     const handler = new Http1Handler(attempt, this)
     this.handler = handler
@@ -77,7 +77,7 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
     const options = {
       method,
       path: target,
-      headers: outgoingFields(host, headers, bodyLength),
+      headers: outgoingFields(attempt.request),
       body: bodyLength === 0 ? null : handler,
       // Without a name of ours undici asks for a new connection whenever the Host field changes.
       servername: tls?.serverName,
@@ -136,9 +136,14 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
 }
 
 /** As undici wants them: one flat array, values one character per byte. */
-function outgoingFields(host: string, headers: Readonly<HeaderList>, bodyLength: number): string[] {
+function outgoingFields({ host, headers, shared, bodyLength }: OutgoingRequest): string[] {
   const fields = ['host', host]
-  for (let i = 0; i < headers.length; i += 2) fields.push(headers[i] as string, toBytes(headers[i + 1] as string))
+  addFields(fields, headers)
+  if (shared !== null) addFields(fields, shared.headers)
   if (bodyLength > 0) fields.push('content-length', String(bodyLength))
   return fields
+}
+
+function addFields(fields: string[], headers: Readonly<HeaderList>): void {
+  for (let i = 0; i < headers.length; i += 2) fields.push(headers[i] as string, toBytes(headers[i + 1] as string))
 }

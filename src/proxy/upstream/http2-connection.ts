@@ -274,13 +274,20 @@ function failureCode(error: string | null, rst: number | undefined): RejectionCo
 
 /** Fields of one name go out as one line each: Node takes a list for that. */
 function pseudoAndFields(request: OutgoingRequest, settings: ClientSettings): Record<string, string | string[]> {
-  const { method, target, host, headers, bodyLength } = request
+  const { method, target, host, headers, shared, bodyLength } = request
   const fields: Record<string, string | string[]> = {
     ':method': method,
     ':scheme': settings.tls === null ? 'http' : 'https',
     ':authority': toBytes(host),
     ':path': target,
   }
+  addFields(fields, headers)
+  if (shared !== null) addFields(fields, shared.headers)
+  if (bodyLength > 0) fields['content-length'] = String(bodyLength)
+  return fields
+}
+
+function addFields(fields: Record<string, string | string[]>, headers: Readonly<HeaderList>): void {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = toBytes(headers[i + 1] as string)
@@ -289,8 +296,6 @@ function pseudoAndFields(request: OutgoingRequest, settings: ClientSettings): Re
     else if (typeof before === 'string') fields[name] = [before, value]
     else before.push(value)
   }
-  if (bodyLength > 0) fields['content-length'] = String(bodyLength)
-  return fields
 }
 
 /** Without the pseudo fields. Node hands values over one character per byte. */

@@ -186,10 +186,8 @@ export class Pipeline implements Carrier, Dialer {
   private deliver(attempt: SocketAttempt, isHead: boolean): void {
     const { parser } = this
     const { bodyStart, bodyEnd, complete } = parser
-    const { bytes } = this.buffer
     const head = parser.head as ParsedHead
-    const body =
-      bodyStart === bodyEnd ? null : new Uint8Array(bytes.buffer, bytes.byteOffset + bodyStart, bodyEnd - bodyStart)
+    const body = bodyStart === bodyEnd ? null : this.buffer.view(bodyStart, bodyEnd)
     const { over } = attempt
     if (complete) this.advance(attempt)
     if (!over) {

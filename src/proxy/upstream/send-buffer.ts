@@ -3,6 +3,9 @@ import type { OutgoingRequest } from './client.ts'
 
 const usualSize = 65_536
 
+/** Views are kept of writes smaller than that. */
+const mostViews = 2048
+
 /**
  * What is about to be written to a socket, put together in one piece of memory that serves all connections, so that a
  * request leaves with one system call and without garbage.
@@ -14,6 +17,8 @@ export class SendBuffer {
   private memory: Buffer = noBytes
   private words: Int32Array = noWords
   private used = 0
+  /** What was written of it before, by size: heads are of few sizes, and each of these would be an object of its own. */
+  private readonly views = new Map<number, Buffer>()
 
   constructor() {
     this.renew(usualSize)
@@ -71,8 +76,18 @@ export class SendBuffer {
       socket.write(Buffer.from(this.memory.subarray(0, size)))
       return
     }
-    socket.write(this.memory.subarray(0, size))
+    socket.write(this.viewOf(size))
     if (grown || socket.writableLength !== 0) this.renew(usualSize)
+  }
+
+  private viewOf(size: number): Buffer {
+    if (size >= mostViews) return this.memory.subarray(0, size)
+    let view = this.views.get(size)
+    if (view === undefined) {
+      view = this.memory.subarray(0, size)
+      this.views.set(size, view)
+    }
+    return view
   }
 
   private makeRoom(size: number): void {
@@ -88,6 +103,7 @@ export class SendBuffer {
     const whole = (size + 3) & ~3
     this.memory = Buffer.allocUnsafeSlow(whole)
     this.words = new Int32Array(this.memory.buffer, this.memory.byteOffset, whole >> 2)
+    this.views.clear()
   }
 
   /**
@@ -139,13 +155,17 @@ const unsafe = -1_000_000_000
 
 /** The head of a request; adds to `breaks`. */
 function headText(request: OutgoingRequest): string {
-  const { method, target, headers, bodyLength } = request
+  const { method, target, headers, shared, bodyLength } = request
   if (target.includes(' ')) breaks = unsafe
   // `+` on strings, for a template calls ToString on each part first (bench/micro/header-block.bench.ts).
   let text = method + ' ' + target + ' HTTP/1.1\r\nhost: ' + request.host
   for (let i = 0; i < headers.length; i += 2) text += '\r\n' + headers[i] + ': ' + headers[i + 1]
   // A pair of bytes ends the request line, the host, each field (two items of the list) and the head.
   breaks += headers.length + 6
+  if (shared !== null) {
+    text += shared.block
+    breaks += shared.headers.length
+  }
   if (bodyLength > 0) {
     breaks += 2
     return text + `\r\ncontent-length: ${bodyLength}\r\n\r\n`

@@ -208,9 +208,7 @@ export class Connection implements Carrier, Dialer {
     const { sink } = attempt
     const { bodyStart, bodyEnd, complete } = parser
     const head = parser.head as ParsedHead
-    const { bytes } = buffer
-    const body =
-      bodyStart === bodyEnd ? null : new Uint8Array(bytes.buffer, bytes.byteOffset + bodyStart, bodyEnd - bodyStart)
+    const body = bodyStart === bodyEnd ? null : buffer.view(bodyStart, bodyEnd)
     if (complete) {
       attempt.over = true
       attempt.carrier = null

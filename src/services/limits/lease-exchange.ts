@@ -64,7 +64,7 @@ export class Exchange {
   #patience: NodeJS.Timeout | null = null
   /** When `#patience` ends. */
   #patientUntil = 0
-  #closed = false
+  #stores = 0
 
   constructor(link: WorkerLink, clock: Clock) {
     this.#link = link
@@ -83,7 +83,7 @@ export class Exchange {
 
   /** The primary owes an answer for longer than `bound` milliseconds: it makes no sense to wait for it. */
   isDeaf(now: number, bound: number): boolean {
-    return this.#closed || (this.#sentAt !== 0 && now - this.#sentAt > bound)
+    return this.#sentAt !== 0 && now - this.#sentAt > bound
   }
 
   /** Has the primary decide on a request, together with all others of this tick. What is in hand for it goes back. */
@@ -115,23 +115,23 @@ export class Exchange {
   /** Slots of a request that is over. */
   release(account: Account, slots: number): void {
     account.inFlight -= slots
-    if (!account.tight && !this.#closed) {
-      account.permits += slots
-      return
-    }
-    account.returned += slots
-    if (this.#closed) this.#giveBack([account])
-    else this.settle(account)
+    if (account.tight) {
+      account.returned += slots
+      this.settle(account)
+    } else account.permits += slots
   }
 
-  /** Gives everything back, except the slots of requests in flight. */
+  /** A store begins to use it. */
+  open(): void {
+    this.#stores++
+  }
+
+  /** A store doesn't use it any more. When none does, all that is in hand goes back. */
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    if (this.#flush !== null) clearImmediate(this.#flush)
-    if (this.#patience !== null) clearTimeout(this.#patience)
-    this.#giveBack(this.holding.close())
-    for (const ask of this.#asks.values()) this.#abandon(ask)
+    this.#stores--
+    if (this.#stores > 0) return
+    const accounts = this.holding.close()
+    if (accounts.length > 0) this.#giveBack(accounts)
   }
 
   #enlist(account: Account): number {
@@ -140,7 +140,7 @@ export class Exchange {
   }
 
   #schedule(): void {
-    if (this.#flush !== null || this.#sentAt !== 0 || this.#closed) return
+    if (this.#flush !== null || this.#sentAt !== 0) return
     this.#flush = setImmediate(() => {
       this.#flush = null
       if (this.#next.length > 0 || this.holding.news.length > 0) this.#send()
@@ -296,18 +296,14 @@ export class Exchange {
     decide(finding)
   }
 
-  /** It may have been counted nevertheless: then the answer, when it comes, frees its slots. */
-  #abandon(ask: Ask): void {
-    this.#decide(ask, null)
-  }
-
   #waitUntil(deadline: number, now: number): void {
     if (this.#patience !== null) {
       if (deadline >= this.#patientUntil) return
       clearTimeout(this.#patience)
     }
     this.#patientUntil = deadline
-    this.#patience = setTimeout(() => this.#lapse(), Math.max(0, deadline - now))
+    // A busy process that finds its time up may have the answer in its channel: that is read first.
+    this.#patience = setTimeout(() => setImmediate(() => this.#lapse()), Math.max(0, deadline - now))
   }
 
   #lapse(): void {
@@ -316,7 +312,8 @@ export class Exchange {
     let next = Infinity
     for (const ask of this.#asks.values()) {
       if (ask.decide === null) continue
-      if (ask.deadline <= now + 1) this.#abandon(ask)
+      // It may be counted nevertheless: then the answer, when it comes, frees its slots.
+      if (ask.deadline <= now + 1) this.#decide(ask, null)
       else next = Math.min(next, ask.deadline)
     }
     if (next !== Infinity) this.#waitUntil(next, now)

@@ -43,13 +43,13 @@ export class Holding {
   }
 
   account(book: Book, key: string): Account {
+    this.#timer ??= setInterval(() => this.#tidy(), tidying).unref()
     let account = book.accounts.get(key)
     if (account !== undefined) return account
     if (this.#accounts >= mostAccounts) this.#makeRoom()
     account = new Account(book, key, this.#now())
     book.accounts.set(key, account)
     this.#accounts++
-    this.#timer ??= setInterval(() => this.#tidy(), tidying).unref()
     return account
   }
 
@@ -58,11 +58,14 @@ export class Holding {
     this.#lent.add(account)
   }
 
-  /** Accounts that the primary should hear of once more. */
+  /** Nobody uses it for now: gives the accounts whose units go back. */
   close(): Account[] {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
-    for (const account of this.#lent) account.surrender()
+    for (const account of this.#lent) {
+      account.surrender()
+      account.tight = account.book.isConcurrency
+    }
     return [...this.#lent]
   }
 

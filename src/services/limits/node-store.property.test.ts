@@ -242,7 +242,7 @@ describe('never one too many, whatever comes in between', () => {
           expect(trial.faults()).toEqual([])
           expect(trial.mostInFlight).toBeLessThanOrEqual(12)
         }),
-        { numRuns: 300, endOnFailure: true },
+        { numRuns: 3000, endOnFailure: true, interruptAfterTimeLimit: 50_000 },
       )
     })
   }
@@ -267,7 +267,7 @@ describe('never one too few, when nobody dies and messages are swift', () => {
           expect(trial.admitted.length - before + used).toBe(limit.limit)
           trial.node.close()
         }),
-        { numRuns: 300, endOnFailure: true },
+        { numRuns: 3000, endOnFailure: true, interruptAfterTimeLimit: 50_000 },
       )
     })
   }

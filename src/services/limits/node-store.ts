@@ -30,11 +30,14 @@ export class NodeLimitStore implements LimitStore {
   /** For Redis, as far as the primary may wait for it. */
   readonly #timeout: number
   readonly #books = new WeakMap<Limit, Book>()
+  /** Those of the request that is looked at; one array for all, as each look would need one (bench/micro/limits-node). */
+  readonly #accounts: (Account | undefined)[] = []
   /** Decides when Redis can't; only for `leased`. */
   #fallback: NodeLimitStore | null = null
 
   constructor(host: ServiceHost, settings: LimitStoreSettings) {
     this.#exchange = exchangeOf(host.link)
+    this.#exchange.open()
     this.#pool = settings.store !== 'leased' ? 'node' : settings.strict ? 'strict' : 'leased'
     this.#onError = settings.onError
     this.#timeout = settings.timeout
@@ -52,6 +55,7 @@ export class NodeLimitStore implements LimitStore {
     let wouldRefuse = 0
     for (let i = 0; i < limits.length; i++) {
       const account = this.#bookOf(limits[i] as Limit).accounts.get(keys[i] as string)
+      this.#accounts[i] = account
       const cost = costs[i] as number
       if (account === undefined) isKnown = false
       else if (account.permits >= cost && now < account.until) continue
@@ -83,8 +87,9 @@ export class NodeLimitStore implements LimitStore {
     }
   }
 
-  /** Gives back what this worker has in hand. Other stores of the worker go with it: it is for the end of the process. */
+  /** With the last store of a worker all that it has in hand goes back. */
   close(): void {
+    this.#fallback?.close()
     this.#exchange.close()
   }
 
@@ -107,7 +112,7 @@ export class NodeLimitStore implements LimitStore {
     const remaining: number[] = []
     const resetAt: number[] = []
     for (let i = 0; i < limits.length; i++) {
-      const account = this.#bookOf(limits[i] as Limit).accounts.get(keys[i] as string) as Account
+      const account = this.#accounts[i] as Account
       if ((wouldRefuse & (1 << i)) === 0) {
         account.spend(costs[i] as number, now)
         if (account.permits < account.low) this.#exchange.settle(account)
@@ -129,7 +134,7 @@ export class NodeLimitStore implements LimitStore {
     const resetAt: number[] = []
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i] as Limit
-      const account = this.#bookOf(limit).accounts.get(keys[i] as string)
+      const account = this.#accounts[i]
       remaining.push(account === undefined ? capacityOf(limit) : Math.floor(account.left + account.permits))
       resetAt.push(account === undefined ? this.#exchange.clock.wall() : account.resetAt)
     }

@@ -181,6 +181,18 @@ test('gives back the slots that Redis gave too late', async () => {
   await expect.poll(() => server.command('ZCARD', 'sluice:limit:concurrency:test:a'), { timeout: 10_000 }).toBe(0)
 })
 
+test('gives back what ended while there was no connection', async () => {
+  const store = openStore(client, { timeout, onError: 'allow' })
+  const slots = [limitOf({ algorithm: 'concurrency', limit: 2, window: 60_000 })]
+  const held = await store.admit(slots, ['a'], [1])
+  expect(await server.command('ZCARD', 'sluice:limit:concurrency:test:a')).toBe(1)
+  client.onState((state) => {
+    if (state === 'broken') store.release(held)
+  })
+  await server.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await expect.poll(() => server.command('ZCARD', 'sluice:limit:concurrency:test:a'), { timeout: 10_000 }).toBe(0)
+})
+
 test('follows the master that sentinels name', async () => {
   const sentinel = await startSentinel()
   const followed = openClient(sentinel.addresses, { mode: 'sentinel', master: sentinel.name })

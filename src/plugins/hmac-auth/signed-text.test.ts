@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { request } from '../../../test/support/plugin.ts'
 import { check, componentsOf, message } from '../../../test/support/signature.ts'
 import type { RequestContext } from '../../core/context.ts'
-import { signatureBase } from './signature-base.ts'
+import { signedText } from './signed-text.ts'
 
 const refused = { code: 'credentials_invalid', status: 401 }
 
@@ -20,14 +20,14 @@ describe('parameters of the query', () => {
     [spaces, 'fa%C3%A7ade%22%3A%20', 'something'],
   ])('of %s: %s', (text, name, value) => {
     const list = componentsOf(`("@query-param";name="${name}")`)
-    const base = signatureBase(message({ query: text }), list)
+    const base = signedText(message({ query: text }), list)
     expect(base).toBe(`"@query-param";name="${name}": ${value}\n"@signature-params": ("@query-param";name="${name}")`)
   })
 
   test('that are there twice can not be signed', () => {
     const list = componentsOf('("@query-param";name="a")')
-    expect(signatureBase(message({ query: 'a=1&a=2' }), list)).toBeNull()
-    expect(signatureBase(message({ query: 'a=1&%61=2' }), list)).toBeNull()
+    expect(signedText(message({ query: 'a=1&a=2' }), list)).toBeNull()
+    expect(signedText(message({ query: 'a=1&%61=2' }), list)).toBeNull()
   })
 })
 

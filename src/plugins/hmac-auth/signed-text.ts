@@ -15,17 +15,17 @@ export type Message = Pick<
  * The request is taken as it goes on from here, so that nothing else is forwarded than what was signed: a client that wrote its path
  * another way (`/a/../b`) is refused, and so is one that signed a field or query that another plugin has taken a credential from.
  */
-export function signatureBase(message: Message, signed: InnerList): string | null {
+export function signedText(message: Message, signed: InnerList): string | null {
   const seen = new Set<string>()
-  let base = ''
+  let text = ''
   for (const component of signed[0]) {
     const identifier = serializeItem(component)
     const value = seen.has(identifier) ? null : valueOf(message, component)
     if (value === null) return null
     seen.add(identifier)
-    base += `${identifier}: ${value}\n`
+    text += `${identifier}: ${value}\n`
   }
-  return `${base}"@signature-params": ${serializeInnerList(signed)}`
+  return `${text}"@signature-params": ${serializeInnerList(signed)}`
 }
 
 function valueOf(message: Message, [name, parameters]: Item): string | null {

@@ -1,0 +1,295 @@
+/**
+ * What a node borrows from Redis. Redis keeps the counters, and beside them what each node has borrowed: that takes the place
+ * of used units until it is given back, reported as used, or its time is over. Then it counts as used: a node that is gone
+ * costs what it held, never more.
+ *
+ * KEYS: one per limit and key (in a cluster one a call). ARGV: name of the node, then `borrowFields` per key and the times of
+ * uses of a sliding_log. A reply per key, see `Loan`.
+ *
+ * - Units used are told as their sum over the loan, so that a report that is repeated counts once.
+ * - Whatever the node does not say it holds is not lent to it any more: grants whose reply was lost come back by themselves.
+ * - A message that was overtaken by a later one (over another connection) changes nothing.
+ * - All times are those of Redis. Nodes are told how long a loan holds, and count that from before they asked.
+ */
+export const leaseScript = `
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+local node = ARGV[1]
+local at = 1
+local function arg()
+  at = at + 1
+  return ARGV[at]
+end
+local function number() return tonumber(arg()) end
+local grain = 1e-9
+
+local function pieces(text)
+  local list = {}
+  for piece in string.gmatch(text, '%S+') do list[#list + 1] = tonumber(piece) end
+  return list
+end
+
+-- Counters: the same as in counter.ts, where they are explained.
+
+local function turnFixed(s, q, time)
+  local start, finish = q.from, q.to
+  if finish == 0 then
+    start = time - time % q.window
+    finish = start + q.window
+  end
+  if start < s.start and time >= s.start then return end
+  if start ~= s.start and time >= s.finish then s.count = 0 end
+  s.start, s.finish = start, finish
+end
+
+local function turnSliding(s, q, time)
+  local start = time - time % q.window
+  if start == s.start and s.span == q.window then return end
+  local following = s.start + s.span
+  if start >= following then
+    local last = start < following + s.span and s.count or 0
+    if s.span == q.window then
+      s.before, s.count = last, 0
+    else
+      s.before, s.count = 0, last
+    end
+  end
+  s.start, s.finish, s.span = start, start + q.window, q.window
+end
+
+local function turnLog(s, q, time)
+  local times, units = s.times, s.units
+  local first = 1
+  while first <= #times and times[first] + q.window <= time do
+    s.total = s.total - units[first]
+    first = first + 1
+  end
+  if first == 1 then return end
+  local kept, keptUnits = {}, {}
+  for i = first, #times do
+    kept[#kept + 1] = times[i]
+    keptUnits[#keptUnits + 1] = units[i]
+  end
+  s.times, s.units = kept, keptUnits
+  if #kept == 0 then s.total = 0 end
+end
+
+local function turnBucket(s, q, time)
+  if s.span ~= q.window then
+    s.count = s.count / s.span * q.window
+    s.span = q.window
+  end
+  if time > s.start then
+    s.count = math.max(0, s.count - (time - s.start) * q.limit)
+    s.start = time
+  end
+end
+
+local function turn(s, q, time)
+  if q.kind == 'f' then turnFixed(s, q, math.floor(time))
+  elseif q.kind == 's' then turnSliding(s, q, math.floor(time))
+  elseif q.kind == 'l' then turnLog(s, q, time)
+  elseif q.kind == 'b' then turnBucket(s, q, time)
+  end
+end
+
+local function level(s, q)
+  if q.kind == 's' then return s.before * (s.finish - math.floor(now)) / q.window + s.count end
+  if q.kind == 'l' then return s.total end
+  if q.kind == 'b' then return s.count / q.window end
+  return s.count
+end
+
+local function note(s, q, units, time)
+  local times = s.times
+  local i = #times
+  while i > 0 and times[i] > time do i = i - 1 end
+  s.total = s.total + units
+  local dense = #times >= 1024 and i > 1 and time - times[i - 1] < q.window / 1024
+  if i > 0 and (times[i] == time or dense) then
+    times[i] = time
+    s.units[i] = s.units[i] + units
+  else
+    table.insert(times, i + 1, time)
+    table.insert(s.units, i + 1, units)
+  end
+end
+
+local function use(s, q, units, time)
+  if units <= 0 or q.kind == 'c' then return end
+  if q.kind == 'l' then note(s, q, units, time)
+  elseif q.kind == 'b' then s.count = s.count + units * q.window
+  else s.count = s.count + units
+  end
+end
+
+-- Milliseconds until units fit, -1: never.
+local function wait(s, q, units, lent)
+  local room = q.capacity - units
+  if room < -grain then return -1 end
+  if level(s, q) + lent <= room + grain then return 0 end
+  local time = 1000
+  if q.kind == 'f' then time = s.finish - math.floor(now)
+  elseif q.kind == 's' then
+    local left = s.finish - math.floor(now)
+    local count = s.count + lent
+    if count <= room + grain then time = left - (room - count) * q.window / s.before
+    else time = left + q.window - room * q.window / count
+    end
+  elseif q.kind == 'l' then
+    time = q.window
+    local total = s.total + lent
+    for i = 1, #s.times do
+      total = total - s.units[i]
+      if total <= room + grain then
+        time = s.times[i] + q.window - now
+        break
+      end
+    end
+  elseif q.kind == 'b' then time = (s.count + (lent - room) * q.window) / q.limit
+  end
+  return math.max(1, math.ceil(time - 1e-6))
+end
+
+local function wholeAt(s, q, lent)
+  if q.kind == 'f' or q.kind == 's' then return s.finish end
+  if q.kind == 'b' then return now + (s.count + lent * q.window) / q.limit end
+  if q.kind == 'l' then
+    if lent > 0 then return now + q.window end
+    if #s.times > 0 then return s.times[#s.times] + q.window end
+  end
+  return now
+end
+
+local function read(key, q)
+  local s = { start = 0, finish = 0, count = 0, before = 0, span = q.window, times = {}, units = {}, total = 0 }
+  local holders = {}
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name == 's' then
+      local p = pieces(value)
+      s.start, s.finish, s.count, s.before, s.span = p[1], p[2], p[3], p[4], p[5]
+    elseif name == 'g' then
+      local p = cmsgpack.unpack(value)
+      s.times, s.units, s.total = p[1], p[2], p[3]
+    else
+      local p = pieces(value)
+      holders[string.sub(name, 3)] = { out = p[1], ends = p[2], serial = p[3], seq = p[4], used = p[5] }
+    end
+  end
+  return s, holders
+end
+
+-- What is out of loans that are over was used, for all that is known; in its window, where there are windows.
+local function lapse(key, s, q, holders)
+  for name, h in pairs(holders) do
+    if h.ends <= now then
+      if q.kind == 'f' or q.kind == 's' then
+        if h.ends >= s.start then turn(s, q, h.ends - 1) end
+      else turn(s, q, now)
+      end
+      use(s, q, h.out, now)
+      holders[name] = nil
+      redis.call('HDEL', key, 'h:' .. name)
+    end
+  end
+  turn(s, q, now)
+end
+
+-- Gives the loan as it stands when the node has reported; nil: the report is an old one.
+local function settle(s, q, holders, r)
+  local h = holders[node]
+  if h and h.serial ~= r.serial then
+    if h.serial > r.serial then return nil end
+    use(s, q, h.out, now)
+    h = nil
+  end
+  if not h then
+    -- A new loan; or Redis has lost its memory, and learns what is out.
+    return { out = r.held, ends = 0, serial = r.serial, seq = r.seq, used = r.used }
+  end
+  if r.seq <= h.seq then return nil end
+  local fresh = math.min(h.out, math.max(0, r.used - h.used))
+  if q.kind == 'l' then
+    local told = 0
+    for i = 1, #r.uses, 2 do
+      use(s, q, r.uses[i + 1], now - r.uses[i])
+      told = told + r.uses[i + 1]
+    end
+    use(s, q, fresh - told, now)
+  else use(s, q, fresh, now)
+  end
+  -- Slots are not used up: what the node says is so, also when it has been away for long.
+  h.out = q.kind == 'c' and r.held or math.min(h.out - fresh, r.held)
+  h.used, h.seq = r.used, r.seq
+  return h
+end
+
+local replies = {}
+for i, key in ipairs(KEYS) do
+  local q = {
+    kind = arg(), capacity = number(), limit = number(), window = number(), from = number(), to = number(),
+  }
+  local term, share = number(), number()
+  local r = { serial = number(), seq = number(), used = number(), held = number(), uses = {} }
+  local need, want, unit = number(), number(), number()
+  for j = 1, 2 * number() do r.uses[j] = number() end
+
+  local s, holders = read(key, q)
+  lapse(key, s, q, holders)
+  local h = settle(s, q, holders, r)
+  if not h then
+    replies[i] = { 0, 0, 0, 0, 0, 1 }
+  else
+    holders[node] = h
+    local lent, nodes = 0, 0
+    for _, one in pairs(holders) do
+      lent = lent + one.out
+      nodes = nodes + 1
+    end
+    local free = q.capacity - level(s, q) - lent
+    local granted = math.max(0, math.min(need, math.floor(free + grain)))
+    local rest = math.max(0, free - granted)
+    granted = granted + math.max(0, math.min(want, math.floor(rest / (nodes == 1 and 1 or share * nodes))))
+    h.out = h.out + granted
+    lent = lent + granted
+    local ends = now + term
+    if (q.kind == 'f' or q.kind == 's') and s.finish < ends then ends = s.finish end
+    h.ends = math.max(h.ends, ends)
+
+    redis.call('HSET', key, 'h:' .. node, string.format('%.17g %.17g %.17g %.17g %.17g', h.out, h.ends, h.serial, h.seq, h.used))
+    if q.kind == 'l' then
+      if #s.times > 0 then redis.call('HSET', key, 'g', cmsgpack.pack({ s.times, s.units, s.total }))
+      else redis.call('HDEL', key, 'g')
+      end
+    elseif q.kind ~= 'c' then
+      redis.call('HSET', key, 's', string.format('%.17g %.17g %.17g %.17g %.17g', s.start, s.finish, s.count, s.before, s.span))
+    end
+    local life = q.window
+    if q.kind == 'f' then life = s.finish - now
+    elseif q.kind == 's' then life = s.finish - now + q.window
+    elseif q.kind == 'b' then life = wholeAt(s, q, lent) - now
+    end
+    redis.call('PEXPIRE', key, string.format('%.0f', math.max(0, life) + term + 1000))
+
+    local left = math.max(0, math.floor(q.capacity - level(s, q) - lent + grain))
+    local later = granted < need and wait(s, q, unit, lent) or 0
+    replies[i] = {
+      granted, math.floor(h.ends - now), left, string.format('%.0f', math.ceil(wholeAt(s, q, lent))), later,
+      lent > h.out and 1 or 0,
+    }
+  end
+end
+return replies
+`
+
+/** Letters of the script for algorithms. */
+export const kinds = {
+  fixed_window: 'f',
+  sliding_window: 's',
+  sliding_log: 'l',
+  token_bucket: 'b',
+  leaky_bucket: 'b',
+  concurrency: 'c',
+} as const
