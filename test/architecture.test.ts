@@ -84,7 +84,9 @@ describe('src', () => {
   // plugins and services must agree on what a key and a digest are.
   test('has a core that imports nothing that does I/O', () => {
     const strangers = compiled.filter(({ file, target }) => layerOf(file) === 'core' && target === null)
-    expect(strangers.filter(({ specifier }) => !['ipaddr.js', 'node:crypto', 'node:zlib'].includes(specifier)).map(asLine)).toEqual([])
+    expect(
+      strangers.filter(({ specifier }) => !['ipaddr.js', 'node:crypto', 'node:zlib'].includes(specifier)).map(asLine),
+    ).toEqual([])
   })
 
   test('has plugins that know nothing of each other', () => {

@@ -55,7 +55,16 @@ function ruling(): () => void {
   const books = [{ id: 0, pool: 'node', timeout: 20, terms: termsOf(limit('a')) }] as const
   let number = 0
   return () => {
-    const accounts = Array.from({ length: 64 }, (_, i) => [0, `route-a consumer:customer-${i}`, 0, 0, 0, 0, 0, 0]).flat()
+    const accounts = Array.from({ length: 64 }, (_, i) => [
+      0,
+      `route-a consumer:customer-${i}`,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+    ]).flat()
     const asks = Array.from({ length: 64 }, (_, i) => [i, 1, i, 1]).flat()
     number++
     hear({ number, books: number === 1 ? books : [], accounts, uses: [], asks } satisfies Petition, 1)

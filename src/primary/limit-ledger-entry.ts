@@ -79,6 +79,11 @@ export class Entry {
     return this.source.budget - this.lent
   }
 
+  /** Units that are left to requests of anybody, as far as is known. */
+  get left(): number {
+    return Math.max(0, Math.floor(this.free + this.source.elsewhere + grain))
+  }
+
   fits(units: number): boolean {
     return units <= this.free + grain
   }
@@ -90,7 +95,7 @@ export class Entry {
 
   /** The part of the limit that is used or lent, 0 to 1. */
   get saturation(): number {
-    return 1 - Math.max(0, this.free) / capacityOf(this.book.terms)
+    return 1 - Math.max(0, this.free + this.source.elsewhere) / capacityOf(this.book.terms)
   }
 
   /** Counts a request of a worker. */
@@ -102,7 +107,7 @@ export class Entry {
   /** Milliseconds that a request which is taken now has to wait for its turn. */
   delay(now: Moment): number {
     const { algorithm, nodelay } = this.book.terms
-    return algorithm !== 'leaky_bucket' || nodelay ? 0 : this.wholeAt(now) - now.wall
+    return algorithm !== 'leaky_bucket' || nodelay ? 0 : this.source.delay(this.book.terms, now)
   }
 
   /** Lends a worker units, if there is time left to use them; what it has holds until then, too. */

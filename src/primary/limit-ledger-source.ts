@@ -24,14 +24,18 @@ export interface Source {
   wait(terms: Terms, units: number, lent: number, now: Moment): number
   /** `wait` is certain: nothing can come back sooner from elsewhere. */
   readonly isCertain: boolean
+  /** Units that others can have elsewhere. */
+  readonly elsewhere: number
   /** Nobody can say now whether there are more units. */
-  readonly isBlind: boolean
+  isBlind(now: Moment): boolean
   /** More units can be had from elsewhere. */
   canGrow(units: number, now: Moment): boolean
   /** Gets them; the ledger hears of it when that has ended, well or badly. */
   grow(units: number, now: Moment): void
   /** When the limit is whole again, milliseconds since the epoch. */
   wholeAt(terms: Terms, lent: number, now: Moment): number
+  /** Milliseconds until all that counts has drained: so long a request waits for its turn. */
+  delay(terms: Terms, now: Moment): number
   /** Until when, by the steady clock, units that are lent now may be used. */
   loanEnd(terms: Terms, now: Moment): number
   /** Nothing is lost when it is forgotten. */
@@ -42,7 +46,7 @@ export interface Source {
 export class CounterSource implements Source {
   budget = 0
   readonly isCertain = true
-  readonly isBlind = false
+  readonly elsewhere = 0
   readonly #counter: Counter
 
   constructor(terms: Terms) {
@@ -51,6 +55,10 @@ export class CounterSource implements Source {
 
   touch(terms: Terms, now: Moment, span: Span | null): void {
     this.budget = capacityOf(terms) - this.#counter.level(terms, timeOf(terms, now), span)
+  }
+
+  isBlind(): boolean {
+    return false
   }
 
   canGrow(): boolean {
@@ -87,6 +95,10 @@ export class CounterSource implements Source {
   wholeAt(terms: Terms, lent: number, now: Moment): number {
     const time = timeOf(terms, now)
     return now.wall + Math.ceil(this.#counter.wholeAt(terms, lent, time) - time - 1e-6)
+  }
+
+  delay(terms: Terms, now: Moment): number {
+    return this.wholeAt(terms, 0, now) - now.wall
   }
 
   loanEnd(terms: Terms, now: Moment): number {

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { PrimaryLink } from '../core/messages.ts'
 import type { Counter, Instruments } from '../core/services/instruments.ts'
-import { grain } from '../services/limits/counter.ts'
 import {
   accountFields,
   type BookTerms,
@@ -10,9 +9,12 @@ import {
   clock as realClock,
   verdicts,
 } from '../services/limits/lease.ts'
+import type { RedisClient } from '../services/redis.ts'
 import type { Log } from '../telemetry/logger.ts'
 import { Book } from './limit-ledger-book.ts'
 import type { Entry } from './limit-ledger-entry.ts'
+import { Lender } from './limit-ledger-lender.ts'
+import type { Loan } from './limit-ledger-loan.ts'
 import { Outbox } from './limit-ledger-outbox.ts'
 import { CounterSource, type Moment } from './limit-ledger-source.ts'
 
@@ -60,6 +62,7 @@ export class LimitLedger {
   /** What workers call books by. */
   readonly #numbered = new Map<number, Book[]>()
   readonly #outbox: Outbox
+  readonly #lender: Lender
   readonly #waiting = new Map<Entry, Ask[]>()
   /** Entries of which something was recalled, and when that is given up. */
   readonly #recalls: { readonly entry: Entry; readonly due: number }[] = []
@@ -82,6 +85,7 @@ export class LimitLedger {
     this.#clock = options.clock ?? realClock
     this.#capacity = options.capacity ?? mostEntries
     this.#outbox = new Outbox(link)
+    this.#lender = new Lender(this.#clock, log, (loan) => this.#continue(loan))
     this.#messages = instruments.counter(
       'sluice_limit_petitions_total',
       'Messages of workers about counters; each asks about all that came up since the last.',
@@ -95,9 +99,16 @@ export class LimitLedger {
     link.onLeave((worker) => this.#leave(worker))
   }
 
-  close(): void {
+  /** Where limits with `store: leased` are borrowed from. */
+  configure(redis: RedisClient | null): void {
+    this.#lender.configure(redis)
+  }
+
+  /** What was borrowed from Redis goes back. */
+  async close(): Promise<void> {
     if (this.#recallTimer !== null) clearTimeout(this.#recallTimer)
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer)
+    await this.#lender.close()
   }
 
   status(): object {
@@ -160,8 +171,8 @@ export class LimitLedger {
     const labels = ['limit', told.terms.name, 'store', told.pool === 'node' ? 'node' : 'leased']
     const lost = 'Units that were lent and not reported in time, as by a worker that was killed: they count as used.'
     const book = new Book(told, this.#instruments.counter('sluice_limit_units_lost_total', lost, labels))
-    const lent = (): number => book.lent
-    const help = 'Units of limits that are lent to workers, not used yet as far as is known.'
+    const lent = (): number => (book.pool === 'node' ? book.lent : this.#lender.outstanding(book))
+    const help = 'Units of limits that workers of this node (store: node) or the node itself (leased) have borrowed.'
     this.#instruments.gauge('sluice_limit_leases_outstanding', help, labels, 'sum', lent)
     return book
   }
@@ -220,7 +231,7 @@ export class LimitLedger {
       }
       const lent = entry.lend(this.#share(entry, accounts[i * accountFields + 5] as number), worker, now)
       const holder = entry.holders?.get(worker)
-      grants.push(lent, holder?.serial ?? 0, holder?.until ?? 0, left(entry), entry.wholeAt(now))
+      grants.push(lent, holder?.serial ?? 0, holder?.until ?? 0, entry.left, entry.wholeAt(now))
     }
   }
 
@@ -266,7 +277,9 @@ export class LimitLedger {
       const cost = costs[i] as number
       if (entry.fits(cost)) continue
       if (entry.book.terms.observe) wouldRefuse |= 1 << i
-      else {
+      else if (entry.source.isBlind(now)) {
+        return this.#outbox.answer(worker, ask.id, verdicts.unavailable, 0, 0, 0, 0)
+      } else {
         const wait = Math.max(1, entry.wait(cost, now))
         if (wait <= retryAfter) continue
         retryAfter = wait
@@ -283,7 +296,7 @@ export class LimitLedger {
     this.#outbox.answer(worker, ask.id, verdict, delay, wouldRefuse, retryAfter, entries.length)
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as Entry
-      this.#outbox.finding(worker, left(entry), entry.wholeAt(now), entry.closedUntil(costs[i] as number, now))
+      this.#outbox.finding(worker, entry.left, entry.wholeAt(now), entry.closedUntil(costs[i] as number, now))
       this.#watch(entry)
     }
   }
@@ -313,6 +326,15 @@ export class LimitLedger {
       for (const one of ask.entries) one.touch(now)
       this.#decide(ask, now)
     }
+  }
+
+  /** Redis has answered, or not. */
+  #continue({ entry }: Loan): void {
+    if (entry === null) return
+    const now = this.#now()
+    entry.touch(now)
+    this.#resume(entry, now)
+    this.#outbox.flush()
   }
 
   #endRecalls(): void {
@@ -351,7 +373,10 @@ export class LimitLedger {
     if (this.#entries >= this.#capacity && !this.#makeRoom(now)) return null
     this.#entries++
     this.#sweepTimer ??= setInterval(() => this.#sweep(), sweeping).unref()
-    return book.add(key, new CounterSource(book.terms))
+    if (book.pool === 'node') return book.add(key, new CounterSource(book.terms))
+    const loan = this.#lender.loan(book, key)
+    loan.entry = book.add(key, loan)
+    return loan.entry
   }
 
   /** Of the limit with the most keys: who floods one limit with keys makes the others forget nothing. */
@@ -393,11 +418,6 @@ export class LimitLedger {
     entry.touch(now)
     return entry.saturation
   }
-}
-
-/** Units that are left to requests. */
-function left(entry: Entry): number {
-  return Math.max(0, Math.floor(entry.free + grain))
 }
 
 /** A key may hold what a client sent, a token even: of long ones only the beginning is shown. */

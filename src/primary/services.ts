@@ -34,6 +34,7 @@ export class NodeServices {
     if (!isDeepStrictEqual(previous?.settings ?? null, config.redis)) this.#redis = this.#connect(config.redis)
     this.revocations.configure(config, this.#redis)
     this.#apiKeys.configure(config)
+    this.#limits.configure(this.#redis)
     if (previous !== this.#redis) previous?.close()
   }
 

@@ -10,6 +10,7 @@ import {
   hasNoBody,
   headFault,
   mustClose,
+  oddities,
   statusText,
   withRequestId,
   writeBodyless,
@@ -27,7 +28,7 @@ export function reply(exchange: Exchange, verdict: Rejection | LocalReply): void
   addResponseHeaders(exchange)
   const rejection = exchange.route.response === null ? undefined : exchange.route.response(exchange)
   if (rejection !== undefined) return replyInstead(exchange, rejection)
-  const fault = headFault(exchange)
+  const fault = headFault(exchange, oddities(exchange.responseHeaders, 0))
   if (fault !== null) return replyInstead(exchange, fault)
   send(exchange, body, isRejection(verdict) && verdict.close)
 }

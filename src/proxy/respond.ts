@@ -6,11 +6,12 @@ import { settle } from './finish.ts'
 import {
   blockOf,
   drainUpload,
-  encoded,
   type HeadText,
   hasNoBody,
   headFault,
   mustClose,
+  oddities,
+  oddity,
   statusText,
   withClose,
   withRequestId,
@@ -100,11 +101,24 @@ function prepareHead(exchange: Exchange, head: ResponseHead): Rejection | undefi
   addResponseHeaders(exchange)
   const rejection = route.response === null ? undefined : route.response(exchange)
   if (rejection !== undefined) return rejection
-  const fault = route.response === null && exchange.addedResponseHeaders === null ? null : headFault(exchange)
+  const { responseHeaders } = exchange
+  // Steps mostly add to what the upstream sent: that stands in one piece already, and was checked when it was read.
+  const kept = exchange.status === head.status && beginsWith(responseHeaders, head.headers) ? head.headers.length : -1
+  const odd = oddities(responseHeaders, Math.max(kept, 0))
+  const fault = headFault(exchange, odd)
   if (fault !== null) return fault
   const statusLine = exchange.status === head.status ? firstLine(head.block) : statusText(exchange.status)
-  corkedHead = encoded(withRequestId(exchange, blockOf(statusLine, exchange.responseHeaders)))
+  const block = kept === -1 ? blockOf(statusLine, responseHeaders) : blockOf(head.block, responseHeaders, kept)
+  const text = withRequestId(exchange, block)
+  const isAscii = (odd & oddity.beyondAscii) === 0 && (kept === -1 || head.ascii)
+  corkedHead = isAscii ? text : Buffer.from(text, 'latin1')
   return undefined
+}
+
+function beginsWith(headers: Readonly<HeaderList>, start: Readonly<HeaderList>): boolean {
+  if (headers.length < start.length) return false
+  for (let i = 0; i < start.length; i++) if (headers[i] !== start[i]) return false
+  return true
 }
 
 function firstLine(block: string): string {

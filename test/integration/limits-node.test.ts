@@ -19,7 +19,11 @@ function configOf(rules: Readonly<Record<string, readonly object[]>>, upstream: 
 }
 
 /** Asks over 64 connections until so many were answered; gives answers by status. */
-async function flood(gateway: RunningGateway, path: string, answers: number): Promise<Readonly<Record<number, number>>> {
+async function flood(
+  gateway: RunningGateway,
+  path: string,
+  answers: number,
+): Promise<Readonly<Record<number, number>>> {
   const load = startLoad({ port: gateway.port, path, connections: 64 })
   await load.more(answers)
   return (await load.stop()).statuses
@@ -107,10 +111,9 @@ describe('two workers', () => {
   afterAll(stopUpstreams)
 
   test('never let more requests through at a time than there may be, also when one is killed', async () => {
-    const gateway = await startGateway(
-      configOf({ slots: [{ limit: 10, algorithm: 'concurrency' }] }, upstream.url),
-      { workers: 2 },
-    )
+    const gateway = await startGateway(configOf({ slots: [{ limit: 10, algorithm: 'concurrency' }] }, upstream.url), {
+      workers: 2,
+    })
     most = 0
     const load = startLoad({ port: gateway.port, path: '/slots', connections: 64 })
     await load.more(2000)

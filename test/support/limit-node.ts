@@ -78,22 +78,22 @@ export class LimitNode {
   constructor(options: NodeOptions = {}) {
     this.#options = options
     this.clock = options.clock ?? realClock
-    const node = this
+    const current = (): Iterable<number> => this.workers.keys()
     const link: PrimaryLink = {
       get workers() {
-        return node.workers.keys()
+        return current()
       },
       send: (worker, _topic, body) => {
-        node.told++
-        node.workers.get(worker)?.queue(body as Ruling)
+        this.told++
+        this.workers.get(worker)?.queue(body as Ruling)
       },
       broadcast: () => {},
       on: (_topic: Topic, listener) => {
-        node.#hear = listener
+        this.#hear = listener
       },
       onJoin: () => {},
       onLeave: (listener) => {
-        node.#onLeave = listener
+        this.#onLeave = listener
       },
     }
     const log = createLogger({ role: 'primary', terminal: false })
@@ -137,9 +137,9 @@ export class LimitNode {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const worker of this.workers.values()) worker.store.close()
-    this.ledger.close()
+    await this.ledger.close()
   }
 }
 

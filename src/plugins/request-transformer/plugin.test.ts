@@ -86,7 +86,17 @@ describe('templates', () => {
     clientIp: '203.0.113.9',
     requestId: 'req-1',
     query: 'q=a%20b&q=c',
-    consumer: { id: 'c1', name: 'Ann', tier: null, groups: [], tenant: null, roles: [], scopes: [], credential: null, anonymous: false },
+    consumer: {
+      id: 'c1',
+      name: 'Ann',
+      tier: null,
+      groups: [],
+      tenant: null,
+      roles: [],
+      scopes: [],
+      credential: null,
+      anonymous: false,
+    },
     claims: {
       sub: 'u1',
       n: 7,

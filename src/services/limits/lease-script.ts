@@ -8,6 +8,7 @@
  *
  * - Units used are told as their sum over the loan, so that a report that is repeated counts once.
  * - Whatever the node does not say it holds is not lent to it any more: grants whose reply was lost come back by themselves.
+ * - What a node had left of a sliding window that ended comes back with its next message.
  * - A message that was overtaken by a later one (over another connection) changes nothing.
  * - All times are those of Redis. Nodes are told how long a loan holds, and count that from before they asked.
  */
@@ -173,23 +174,39 @@ local function read(key, q)
     elseif name == 'g' then
       local p = cmsgpack.unpack(value)
       s.times, s.units, s.total = p[1], p[2], p[3]
-    else
+    elseif string.sub(name, 1, 2) == 'h:' then
       local p = pieces(value)
       holders[string.sub(name, 3)] = { out = p[1], ends = p[2], serial = p[3], seq = p[4], used = p[5] }
+    elseif name == 'o:' .. node then
+      local p = pieces(value)
+      s.over = { count = p[1], start = p[2], serial = p[3], used = p[4] }
     end
   end
   return s, holders
 end
 
--- What is out of loans that are over was used, for all that is known; in its window, where there are windows.
+local function setOver(key, name, over)
+  redis.call('HSET', key, 'o:' .. name, string.format('%.17g %.17g %.17g %.17g', over.count, over.start, over.serial, over.used))
+end
+
+-- What is out of a loan that is over was used, for all that is known. What is counted of it so is remembered for a while.
+local function writeOff(key, s, q, name, h)
+  use(s, q, h.out, now)
+  if q.kind ~= 's' or h.out <= 0 then return end
+  local over = { count = h.out, start = s.start, serial = h.serial, used = h.used }
+  setOver(key, name, over)
+  if name == node then s.over = over end
+end
+
 local function lapse(key, s, q, holders)
   for name, h in pairs(holders) do
     if h.ends <= now then
+      -- Where there are windows it counts in that in which it was lent.
       if q.kind == 'f' or q.kind == 's' then
-        if h.ends >= s.start then turn(s, q, h.ends - 1) end
+        if h.ends - 1 >= s.start then turn(s, q, h.ends - 1) end
       else turn(s, q, now)
       end
-      use(s, q, h.out, now)
+      writeOff(key, s, q, name, h)
       holders[name] = nil
       redis.call('HDEL', key, 'h:' .. name)
     end
@@ -197,14 +214,29 @@ local function lapse(key, s, q, holders)
   turn(s, q, now)
 end
 
+-- The node says what it used in all of a loan that is over: the rest is not counted any more.
+local function correct(key, s, r)
+  local over = s.over
+  if not over or over.serial ~= r.overSerial then return end
+  local count = math.min(over.count, math.max(0, r.overUsed - over.used))
+  local unused = over.count - count
+  if unused <= 0 then return end
+  if over.start == s.start then s.count = math.max(0, s.count - unused)
+  elseif over.start == s.start - s.span then s.before = math.max(0, s.before - unused)
+  end
+  over.count = count
+  setOver(key, node, over)
+end
+
 -- Gives the loan as it stands when the node has reported; nil: the report is an old one.
-local function settle(s, q, holders, r)
+local function settle(key, s, q, holders, r)
   local h = holders[node]
   if h and h.serial ~= r.serial then
     if h.serial > r.serial then return nil end
-    use(s, q, h.out, now)
+    writeOff(key, s, q, node, h)
     h = nil
   end
+  correct(key, s, r)
   if not h then
     -- A new loan; or Redis has lost its memory, and learns what is out.
     return { out = r.held, ends = 0, serial = r.serial, seq = r.seq, used = r.used }
@@ -233,14 +265,15 @@ for i, key in ipairs(KEYS) do
   }
   local term, share = number(), number()
   local r = { serial = number(), seq = number(), used = number(), held = number(), uses = {} }
+  r.overSerial, r.overUsed = number(), number()
   local need, want, unit = number(), number(), number()
   for j = 1, 2 * number() do r.uses[j] = number() end
 
   local s, holders = read(key, q)
   lapse(key, s, q, holders)
-  local h = settle(s, q, holders, r)
+  local h = settle(key, s, q, holders, r)
   if not h then
-    replies[i] = { 0, 0, 0, 0, 0, 1 }
+    replies[i] = { 0, 0, 0, 0, 0, 1, 0 }
   else
     holders[node] = h
     local lent, nodes = 0, 0
@@ -273,11 +306,12 @@ for i, key in ipairs(KEYS) do
     end
     redis.call('PEXPIRE', key, string.format('%.0f', math.max(0, life) + term + 1000))
 
+    local whole = wholeAt(s, q, lent)
     local left = math.max(0, math.floor(q.capacity - level(s, q) - lent + grain))
     local later = granted < need and wait(s, q, unit, lent) or 0
     replies[i] = {
-      granted, math.floor(h.ends - now), left, string.format('%.0f', math.ceil(wholeAt(s, q, lent))), later,
-      lent > h.out and 1 or 0,
+      granted, math.floor(h.ends - now), left, string.format('%.0f', math.ceil(whole)), later,
+      lent > h.out and 1 or 0, math.ceil(whole - now),
     }
   end
 end
