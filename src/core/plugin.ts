@@ -26,9 +26,17 @@ export type LogStep = (ctx: LogContext) => void
 
 export type Phase = 'access' | 'response' | 'log'
 
+/** Changes the request before it goes upstream. */
+export type Withhold = (ctx: AccessContext) => void
+
 /** The steps of one plugin on one route; a phase without a step costs nothing. */
 export interface Steps {
   readonly access?: AccessStep
+  /**
+   * Of an authenticating plugin: takes its credentials out of the request. Called where another plugin of an `any` group has let
+   * the request in, so that the upstream gets none that nobody has found good.
+   */
+  readonly withhold?: Withhold
   readonly response?: ResponseStep
   readonly log?: LogStep
 }

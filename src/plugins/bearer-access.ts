@@ -40,3 +40,9 @@ export function judging(
     return undefined
   }
 }
+
+/** A token in the same place may be the one that another plugin has found good, and forwards. */
+export function withholdToken(ctx: AccessContext, reader: CredentialReader): void {
+  const token = reader.read(ctx)
+  if (token !== null && token !== ctx.token) reader.remove(ctx)
+}

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type Consumer, RequestContext } from '../core/context.ts'
 import { reject } from '../core/errors.ts'
 import type { AccessStep, Verdict } from '../core/plugin.ts'
-import { type AuthenticationRule, joinAuthentication } from './authentication.ts'
+import { type AuthenticationRule, joinAuthentication as join } from './authentication.ts'
 
 const guest = person('guest')
 const any = { match: 'any', anonymous: null } as const
@@ -37,6 +37,14 @@ const later =
     await Promise.resolve()
     return step(ctx)
   }
+
+/** A group of plugins that hold nothing back. */
+function joinAuthentication(steps: readonly AccessStep[], rule: AuthenticationRule): AccessStep {
+  return join(
+    steps.map((access) => ({ access, withhold: null })),
+    rule,
+  )
+}
 
 async function ask(steps: readonly AccessStep[], rule: AuthenticationRule) {
   const ctx = new RequestContext()
@@ -107,6 +115,25 @@ test.each([
     }
   },
 )
+
+test.each([
+  ['any', ['first', 'third']],
+  ['all', []],
+] as const)('%s: what nobody has checked is held back: %j', async (match, held) => {
+  for (const wrap of [(step: AccessStep) => step, later]) {
+    const withheld: string[] = []
+    const member = (name: string, access: AccessStep) => ({ access, withhold: () => void withheld.push(name) })
+    const ctx = new RequestContext()
+    const steps = [
+      member('first', wrap(match === 'any' ? says(bad('first')) : lets('a'))),
+      member('second', wrap(lets('b'))),
+      member('third', wrap(lets('c'))),
+      { access: lets('d'), withhold: null },
+    ]
+    expect(await join(steps, { match, anonymous: null })(ctx)).toBeUndefined()
+    expect(withheld).toEqual(held)
+  }
+})
 
 test('stays synchronous as long as no step waits', () => {
   const ctx = new RequestContext()

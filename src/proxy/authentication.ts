@@ -1,6 +1,6 @@
 import type { AccessContext, Consumer } from '../core/context.ts'
 import type { Rejection } from '../core/errors.ts'
-import { type AccessStep, isRejection, type LocalReply, type Verdict } from '../core/plugin.ts'
+import { type AccessStep, isRejection, type LocalReply, type Verdict, type Withhold } from '../core/plugin.ts'
 
 /** How the authenticating plugins of a route work together. */
 export interface AuthenticationRule {
@@ -10,13 +10,19 @@ export interface AuthenticationRule {
   readonly anonymous: Consumer | null
 }
 
+/** An authenticating plugin of a group. */
+export interface Authenticator {
+  readonly access: AccessStep
+  readonly withhold: Withhold | null
+}
+
 /**
  * Joins the access steps of a route's authenticating plugins into one. Stays synchronous until one of them waits. Where one is
  * enough, the next is asked when the one before refuses, and what is refused in the end is told in the words of the first that
- * saw credentials; without any, of all of them.
+ * saw credentials; without any, of all of them. Credentials of those that were not asked, or refused, stay behind.
  */
-export function joinAuthentication(steps: readonly AccessStep[], rule: AuthenticationRule): AccessStep {
-  return (ctx) => askFrom(steps, 0, ctx, { rule, missing: null, refused: null, passed: 0 })
+export function joinAuthentication(group: readonly Authenticator[], rule: AuthenticationRule): AccessStep {
+  return (ctx) => askFrom(group, 0, ctx, { rule, missing: null, refused: null, passed: 0 })
 }
 
 /** What those asked so far have said. */
@@ -28,36 +34,45 @@ interface Answers {
 }
 
 function askFrom(
-  steps: readonly AccessStep[],
+  group: readonly Authenticator[],
   start: number,
   ctx: AccessContext,
   answers: Answers,
 ): Verdict | Promise<Verdict> {
-  for (let i = start; i < steps.length; i++) {
-    const verdict = (steps[i] as AccessStep)(ctx)
-    if (verdict instanceof Promise) return resume(verdict, steps, i + 1, ctx, answers)
-    if (isDecided(verdict, ctx, answers)) return verdict
+  for (let i = start; i < group.length; i++) {
+    const verdict = (group[i] as Authenticator).access(ctx)
+    if (verdict instanceof Promise) return resume(verdict, group, i, ctx, answers)
+    if (isDecided(verdict, group, i, ctx, answers)) return verdict
   }
   return conclude(ctx, answers)
 }
 
 async function resume(
   pending: Promise<Verdict>,
-  steps: readonly AccessStep[],
-  next: number,
+  group: readonly Authenticator[],
+  asked: number,
   ctx: AccessContext,
   answers: Answers,
 ): Promise<Verdict> {
   const verdict = await pending
-  return ctx.aborted || isDecided(verdict, ctx, answers) ? verdict : askFrom(steps, next, ctx, answers)
+  if (ctx.aborted || isDecided(verdict, group, asked, ctx, answers)) return verdict
+  return askFrom(group, asked + 1, ctx, answers)
 }
 
 /** Takes note of an answer; true when no further one is needed. */
-function isDecided(verdict: Verdict, ctx: AccessContext, answers: Answers): boolean {
+function isDecided(
+  verdict: Verdict,
+  group: readonly Authenticator[],
+  asked: number,
+  ctx: AccessContext,
+  answers: Answers,
+): boolean {
   const isAny = answers.rule.match === 'any'
   if (verdict === undefined) {
     answers.passed++
-    return isAny && ctx.consumer !== null
+    if (!isAny || ctx.consumer === null) return false
+    for (let i = 0; i < group.length; i++) if (i !== asked) (group[i] as Authenticator).withhold?.(ctx)
+    return true
   }
   if (isRejection(verdict) && verdict.code === 'credentials_missing') {
     if (answers.missing === null) answers.missing = [verdict]

@@ -3,7 +3,7 @@ import { followFacts, isAuthenticating } from '../config/facts.ts'
 import { reject } from '../core/errors.ts'
 import { isToken } from '../core/headers.ts'
 import { type AccessStep, ConfigFault, type Deps, type LogStep, type RouteFacts, type Steps } from '../core/plugin.ts'
-import { type AuthenticationRule, joinAuthentication } from '../proxy/authentication.ts'
+import { type AuthenticationRule, type Authenticator, joinAuthentication } from '../proxy/authentication.ts'
 import {
   type FaultReporter,
   guardAccess,
@@ -61,7 +61,7 @@ export function compileChain(
   const response: ResponseChain[] = []
   const log: LogStep[] = []
   /** Where the group of authenticating plugins runs that is more than one after the other. */
-  const group: AccessStep[] = []
+  const group: Authenticator[] = []
   const isGroup =
     auth !== null && (auth.anonymous !== null || (auth.match === 'any' && plugins.filter(isAuthenticating).length > 1))
 
@@ -80,7 +80,7 @@ export function compileChain(
       if (steps.access !== undefined) {
         const step = accessStep(steps.access, effective, services)
         if (!isGroup || !isAuthenticating(effective)) access.push(step)
-        else if (group.push(step) === 1) access.push(joinAuthentication(group, auth))
+        else if (group.push({ access: step, withhold: steps.withhold ?? null }) === 1) access.push(joinAuthentication(group, auth))
       }
       if (steps.response !== undefined) response.push(responseStep(steps.response, effective, services))
       if (steps.log !== undefined) log.push(logStep(steps.log, effective, services))
@@ -134,13 +134,15 @@ function logStep(step: LogStep, { plugin, entry }: EffectivePlugin, { report }: 
   return entry.timeout === null ? guarded : watchTime(guarded, plugin.name, 'log', entry.timeout, report)
 }
 
+const stepNames = new Set(['access', 'withhold', 'response', 'log'] satisfies (keyof Steps)[] as string[])
+
 /** An operator's module is not type-checked. */
 function checkSteps(steps: unknown): asserts steps is Steps {
   if (typeof steps !== 'object' || steps === null || 'then' in steps) {
     throw new TypeError('create() must return an object of steps, and not a promise')
   }
   for (const [phase, step] of Object.entries(steps)) {
-    if (phase !== 'access' && phase !== 'response' && phase !== 'log') {
+    if (!stepNames.has(phase)) {
       throw new TypeError(`create() returned a step for the unknown phase "${phase}"`)
     }
     if (step !== undefined && typeof step !== 'function') throw new TypeError(`the ${phase} step must be a function`)

@@ -89,3 +89,19 @@ test('of two credentials the first names the caller, and the second tells of its
   const line = await gateway.waitFor('its line', () => gateway.accessLog().find(({ status }) => status === 200))
   expect(line).toMatchObject({ consumer: 'alice' })
 })
+
+test('where one credential is enough, the upstream gets none that nobody has checked', async () => {
+  const forwarding = [{ name: 'jwt', config: { secret, forward_token: true } }, ...plugins.slice(1)]
+  const gateway = await startGateway(configured([], 'any', forwarding), { workers: 1 })
+  const forwarded = async (headers: Record<string, string>): Promise<object> => {
+    const { statusCode, body } = await request(gateway.url, { headers })
+    expect(statusCode).toBe(200)
+    const { headers: sent } = (await body.json()) as Echo
+    return { authorization: sent.authorization, key: sent['x-api-key'] }
+  }
+  const good = token({ sub: 'alice' })
+  const none = { authorization: undefined, key: undefined }
+  expect(await forwarded({ authorization: good, 'x-api-key': 'sk_wrong' })).toEqual({ ...none, authorization: good })
+  expect(await forwarded({ authorization: `${good}x`, 'x-api-key': key })).toEqual(none)
+  expect(await forwarded({ authorization: basic, 'x-api-key': key })).toEqual(none)
+})

@@ -27,7 +27,7 @@ export const basicAuth = definePlugin<Config>({
 
   create(config, deps): Steps {
     const gate = new Gate(config, deps)
-    return { access: (ctx) => gate.check(ctx) }
+    return { access: (ctx) => gate.check(ctx), withhold: (ctx) => gate.withhold(ctx) }
   },
 })
 
@@ -55,6 +55,10 @@ class Gate {
     this.#identities = new ConsumerIdentities(({ name, consumer }) =>
       consumerIdentity({ id: consumer, credential: name }, ['x-user-id', name], deps.consumers),
     )
+  }
+
+  withhold(ctx: AccessContext): void {
+    this.#reader.remove(ctx)
   }
 
   check(ctx: AccessContext): Verdict | Promise<Verdict> {

@@ -3,7 +3,7 @@ import type { AccessContext } from '../../core/context.ts'
 import { hasHeader } from '../../core/headers.ts'
 import { type Deps, definePlugin, type Steps } from '../../core/plugin.ts'
 import { TokenFault, type TokenRules } from '../../core/services/tokens.ts'
-import { judging } from '../bearer-access.ts'
+import { judging, withholdToken } from '../bearer-access.ts'
 import { Refusals } from '../bearer-refusals.ts'
 import { type Identify, identifying, usualHeaders } from '../claimed-identity.ts'
 import { claimPath, fulfils } from '../claims.ts'
@@ -47,6 +47,7 @@ export const jwt = definePlugin<Config>({
         const found = verifier.verify(token)
         return found instanceof Promise ? found.then((settled) => judge(ctx, token, settled)) : judge(ctx, token, found)
       },
+      withhold: (ctx) => withholdToken(ctx, reader),
     }
   },
 })

@@ -32,7 +32,7 @@ export const keyAuth = definePlugin<Config>({
 
   create(config, deps): Steps {
     const gate = new Gate(config, deps)
-    return { access: (ctx) => gate.check(ctx) }
+    return { access: (ctx) => gate.check(ctx), withhold: (ctx) => gate.withhold(ctx) }
   },
 })
 
@@ -66,6 +66,10 @@ class Gate {
     this.#hides = config.hide_credentials
     this.#refusals = refusalsOf(sources, realm)
     this.#missing = config.optional ? undefined : this.#refusals.missing
+  }
+
+  withhold(ctx: AccessContext): void {
+    this.#reader.remove(ctx)
   }
 
   check(ctx: AccessContext): Verdict | Promise<Verdict> {

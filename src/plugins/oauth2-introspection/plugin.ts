@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { AccessContext } from '../../core/context.ts'
 import { definePlugin, type Steps, type Verdict } from '../../core/plugin.ts'
 import { TokenFault } from '../../core/services/tokens.ts'
-import { judging } from '../bearer-access.ts'
+import { judging, withholdToken } from '../bearer-access.ts'
 import { Refusals } from '../bearer-refusals.ts'
 import { identifying, usualHeaders } from '../claimed-identity.ts'
 import { ambiguous, CredentialReader } from '../credential.ts'
@@ -74,6 +74,7 @@ export const oauth2Introspection = definePlugin<Config>({
         if (known !== undefined) return admit(ctx, token, known)
         return provider.ask(token, digest, means).then((found) => admit(ctx, token, found))
       },
+      withhold: (ctx) => withholdToken(ctx, reader),
     }
   },
 })
