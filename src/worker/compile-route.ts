@@ -80,7 +80,8 @@ export function compileChain(
       if (steps.access !== undefined) {
         const step = accessStep(steps.access, effective, services)
         if (!isGroup || !isAuthenticating(effective)) access.push(step)
-        else if (group.push({ access: step, withhold: steps.withhold ?? null }) === 1) access.push(joinAuthentication(group, auth))
+        else if (group.push({ access: step, withhold: steps.withhold ?? null }) === 1)
+          access.push(joinAuthentication(group, auth))
       }
       if (steps.response !== undefined) response.push(responseStep(steps.response, effective, services))
       if (steps.log !== undefined) log.push(logStep(steps.log, effective, services))
