@@ -34,8 +34,16 @@ export const workerKilled: Deed = {
 export const redisFrozen: Deed = {
   name: 'Redis frozen',
   needs: 'redis',
-  begin: (bed) => bed.own?.redis?.started.signal('SIGSTOP'),
-  end: (bed) => bed.own?.redis?.started.signal('SIGCONT'),
+  begin: (bed) => bed.own?.redis?.freeze(),
+  end: (bed) => bed.own?.redis?.thaw(),
+}
+
+/** Redis crashes and comes back empty. */
+export const redisDead: Deed = {
+  name: 'Redis dead',
+  needs: 'redis',
+  begin: (bed) => bed.own?.redis?.kill(),
+  end: (bed) => bed.own?.redis?.revive(),
 }
 
 /** One of the processes behind the gateway crashes and comes back. */
@@ -52,6 +60,13 @@ export const slowClients: Deed = {
   needs: 'nothing',
   begin: (bed) => bed.letSlowClientsIn(),
   end: (bed) => bed.sendSlowClientsAway(),
+}
+
+/** One reload, between two mishaps. */
+export const reloaded: Deed = {
+  name: 'reloaded',
+  needs: 'gateway',
+  begin: (bed) => bed.own?.reloadAlike(),
 }
 
 /** A reload every second; every fifth is of a file with a fault. */

@@ -1,5 +1,6 @@
 import { type Credentials, forgedCallers, keyCaller, tokenCallers } from './bed/credentials.ts'
 import type { Caller, Kind } from './load/job.ts'
+import { UsageError } from './options.ts'
 
 /**
  * `usual`: reads with tokens, writes with an API key, requests of a consumer that goes beyond its limit, requests without
@@ -82,6 +83,7 @@ export interface Asked {
   readonly credentials: readonly string[]
 }
 
+/** The requests for somebody else's gateway. Throws a `UsageError` when there is nothing to make them of. */
 export function foreignKinds(names: readonly KindName[], asked: Asked, refusable: boolean): Kind[] {
   const lines = asked.headers.map((header) => `${header}\r\n`).join('')
   const credentials = asked.credentials.map((credential) => `authorization: ${credential}\r\n`)
@@ -92,7 +94,7 @@ export function foreignKinds(names: readonly KindName[], asked: Asked, refusable
   const tokens = asked.credentials.flatMap(
     (credential) => /^Bearer +([\w-]+\.[\w-]+\.[\w-]{40,})$/i.exec(credential)?.[1] ?? [],
   )
-  if (tokens.length === 0) throw new TypeError('a flood needs tokens to forge: name a file of them with --credentials')
+  if (tokens.length === 0) throw new UsageError('a flood needs tokens to forge: name a file of them with --credentials')
   const forged = { ...foreign, callers: forgedCallers(tokens), expects: [401], refusable: true, background: true }
   return [
     ...kinds,

@@ -1,19 +1,19 @@
 /** The command: reads what is asked for, runs the scenarios one after the other, judges them, keeps the reports. */
-import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { createCredentials } from './bed/credentials.ts'
 import { root } from './bed/process.ts'
 import { redisVersion } from './bed/redis.ts'
-import { type Options, readOptions, UsageError, usage } from './options.ts'
+import { type Options, readGiven, readOptions, UsageError, usage } from './options.ts'
 import { describeMachine, type Machine } from './report/machine.ts'
 import { Progress } from './report/progress.ts'
-import { costOf, keepReport, reportOf } from './report/report.ts'
-import { passes, tableOf } from './report/table.ts'
+import { keepReport, reportOf } from './report/report.ts'
+import { conclusionOf, passes, tableOf } from './report/table.ts'
 import { type Call, runScenario } from './run.ts'
 import type { Scenario } from './scenario.ts'
-import { scenarios } from './scenarios/index.ts'
+import { scenarios } from './scenarios.ts'
+import { costOf } from './verdict/cost.ts'
 import { recoveriesOf } from './verdict/measure.ts'
-import { judge, type Objective, readObjectives } from './verdict/objective.ts'
+import { judge, mostOfOthers, type Objective, readObjectives } from './verdict/objective.ts'
 
 for (const [signal, code] of [
   ['SIGINT', 130],
@@ -72,7 +72,7 @@ async function runOne(
   progress.say(`\n${scenario.name}: ${scenario.proves}`)
   const ran = await runScenario(scenario, call)
   progress.close()
-  const verdicts = judge(objectives, ran.record, { isQuick: options.quick, isOwn: options.foreign === null })
+  const verdicts = judge(objectives, ran.record, { isSmoke: options.smoke, isOwn: options.foreign === null })
   for (const { name, recovered, calm } of recoveriesOf(ran.record)) {
     const seconds = (value: number | null): string => (value === null ? 'not' : `${value.toFixed(1)} s`)
     console.log(`  after "${name}": no failures any more ${seconds(recovered)}, as fast as before ${seconds(calm)}`)
@@ -82,13 +82,13 @@ async function runOne(
     const { cpu_us_per_request: each, gateway_percent: gateway, load_percent: load, others_percent: others } = cost
     console.log(
       `  a request costs the gateway ${each === null ? '-' : Math.round(each)} µs; of the machine the gateway had ${Math.round(gateway)} %, ` +
-        `the load ${Math.round(load)} %, others ${Math.round(others)} %${others > 10 ? ': the times say little' : ''}`,
+        `the load ${Math.round(load)} %, others ${Math.round(others)} %${others > mostOfOthers ? ': the times say little' : ''}`,
     )
   }
   for (const line of tableOf(verdicts)) console.log(line)
   const report = reportOf(scenario, ran, verdicts, { call, machine, began })
   const path = keepReport(options.out ?? join(root, 'loadtest/results'), scenario.name, began, report)
-  console.log(`  ${passes(verdicts) ? 'passed' : 'FAILED'}, report: ${relative(process.cwd(), path)}`)
+  console.log(`  ${conclusionOf(verdicts)}, report: ${relative(process.cwd(), path)}`)
   return passes(verdicts)
 }
 
@@ -104,9 +104,10 @@ function callOf(options: Options): Call {
 
 function objectivesOf(options: Options): Map<string, readonly Objective[]> {
   const file = options.objectives ?? join(root, 'loadtest/objectives.yaml')
+  const text = readGiven(file)
   const phases = Object.fromEntries(scenarios.map((one) => [one.name, one.phases.map(({ name }) => name)]))
   try {
-    return readObjectives(readFileSync(file, 'utf8'), phases)
+    return readObjectives(text, phases)
   } catch (error) {
     throw new UsageError(`${file}:\n${(error as Error).message}`)
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { didYouMean } from '../src/config/nearest.ts'
 import type { Asked } from './kinds.ts'
 import type { Target } from './load/job.ts'
 
@@ -8,7 +9,8 @@ import type { Target } from './load/job.ts'
 export interface Options {
   /** Names, in the order in which they run. */
   readonly scenarios: readonly string[]
-  readonly quick: boolean
+  /** A few seconds of each, in which only errors decide. */
+  readonly smoke: boolean
   /** `null`: as the scenario says. */
   readonly seconds: number | null
   /** Requests a second; `null`: a share of what the gateway is found to do. */
@@ -39,7 +41,7 @@ export interface ForeignTarget {
 export class UsageError extends Error {}
 
 export const usage = `
-  --quick               a smoke of each: a few seconds, where only correctness decides
+  --smoke               a few seconds of each, in which only errors decide: how fast it was is told
   --seconds N           length of the load
   --rate N              requests a second (ramp: at its top); otherwise found out
   --connections N       kept open (64); --most-connections N: at most (1024)
@@ -65,16 +67,17 @@ of a gateway that runs already:
 export function readOptions(args: readonly string[], known: readonly string[]): Options | null {
   const { values, positionals } = parse(args)
   if (values.help) return null
-  if (positionals.length === 0 && !values.quick) return null
+  if (positionals.length === 0 && !values.smoke) return null
   const wanted = positionals.length === 0 || positionals.includes('all') ? known : positionals
   for (const name of wanted) {
-    if (!known.includes(name)) throw new UsageError(`there is no scenario "${name}": ${known.join(', ')}, or all`)
+    if (!known.includes(name))
+      throw new UsageError(`there is no scenario "${name}"${didYouMean(name, known)}: ${known.join(', ')}, or all`)
   }
   const { store } = values
   if (store !== undefined && store !== 'node' && store !== 'redis') throw new UsageError('--store is node or redis')
   return {
     scenarios: wanted,
-    quick: values.quick,
+    smoke: values.smoke,
     seconds: amount('seconds', values.seconds),
     rate: amount('rate', values.rate),
     connections: count('connections', values.connections),
@@ -94,7 +97,7 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        quick: { type: 'boolean', default: false },
+        smoke: { type: 'boolean', default: false },
         seconds: { type: 'string' },
         rate: { type: 'string' },
         connections: { type: 'string', default: '64' },
@@ -116,7 +119,8 @@ function parse(args: readonly string[]) {
       allowPositionals: true,
     })
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    // The first sentence says what is wrong; the rest is about arguments that begin with a dash.
+    throw new UsageError((error as Error).message.split('. ', 1).join())
   }
 }
 
@@ -144,18 +148,27 @@ function foreignOf({ url, path, header, credentials, pid, ...values }: Values): 
     if (!/^\/[\x21-\x7e]*$/.test(one))
       throw new UsageError(`--path begins with a slash and has no blanks, unlike "${one}"`)
   }
-  const listed =
-    credentials === undefined
-      ? []
-      : readFileSync(credentials, 'utf8')
-          .split(/\r?\n/)
-          .filter((line) => line !== '')
   return {
     url,
     target: { secure, host, port: Number(parsed.port) || (secure ? 443 : 80) },
-    asked: { paths: path, headers: header, credentials: listed },
+    asked: { paths: path, headers: header, credentials: credentials === undefined ? [] : linesOf(credentials) },
     pid: pid === undefined ? null : count('pid', pid),
   }
+}
+
+/** Throws a `UsageError` when there is no such file. */
+export function readGiven(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new UsageError(`${path} can't be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+function linesOf(path: string): string[] {
+  return readGiven(path)
+    .split(/\r?\n/)
+    .filter((line) => line !== '')
 }
 
 function isLoopback(host: string): boolean {

@@ -1,4 +1,7 @@
-/** `npm run loadtest -- <scenario>`: builds the gateway and the load test where they are outdated, then runs it. See README.md. */
+/**
+ * `npm run loadtest -- <scenario>`: builds the gateway and the load test where they are outdated, then runs it. See README.md.
+ * With `SLUICE_MAIN`, the command of another build is tested, as it is.
+ */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -14,7 +17,7 @@ if (outdated()) {
   run(tsc, '-p', join(here, 'tsconfig.json'))
   writeFileSync(stamp, '')
 }
-run(join(root, 'scripts/build.mjs'), '--if-outdated')
+if (process.env.SLUICE_MAIN === undefined) run(join(root, 'scripts/build.mjs'), '--if-outdated')
 await import(join(built, 'loadtest/loadtest.js'))
 
 function outdated() {

@@ -21,8 +21,8 @@ export interface Scenario {
   /** One line. */
   readonly proves: string
   readonly seconds: number
-  /** With `--quick`. */
-  readonly quickSeconds: number
+  /** With `--smoke`. */
+  readonly smokeSeconds: number
   /** Its rate, as a share of what the gateway was found to do, unless a rate is given. */
   readonly share: number
   readonly kinds: readonly KindName[]

@@ -18,6 +18,8 @@ interface Status {
 }
 
 const patience = 60_000
+/** `SLUICE_MAIN` names the command of another build. */
+const main = process.env['SLUICE_MAIN'] ?? join(root, 'dist/main.js')
 
 /** The built gateway as its operator sees it: a process, a file, an admin port. */
 export class Gateway {
@@ -33,8 +35,7 @@ export class Gateway {
 
   /** Starts it and waits until all workers serve. */
   static async start(folder: string, config: object, workers: number, adminPort: number): Promise<Gateway> {
-    const main = join(root, 'dist/main.js')
-    if (!existsSync(main)) throw new Error('dist/main.js is missing: run `npm run build`')
+    if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\``)
     const file = join(folder, 'sluice.json')
     writeFileSync(file, JSON.stringify(config, null, 2))
     const started = startProcess(process.execPath, [main, 'start', '-c', file, '--workers', String(workers)])

@@ -7,7 +7,7 @@ import type { Credentials } from './credentials.ts'
 import { Gateway } from './gateway.ts'
 import { Origins } from './origins.ts'
 import { createFolder, freePort } from './process.ts'
-import { type Redis, startRedis } from './redis.ts'
+import { Redis } from './redis.ts'
 
 export interface OwnOptions {
   readonly workers: number
@@ -62,7 +62,7 @@ export class OwnGateway {
       if (!ports.includes(port)) ports.push(port)
     }
     const [port, adminPort, ...originPorts] = ports as [number, number, ...number[]]
-    const redis = store === 'redis' ? await startRedis(folder) : null
+    const redis = store === 'redis' ? await Redis.start(folder) : null
     const origins = await Origins.start(folder, originPorts)
     const surroundings = {
       credentials,
@@ -84,7 +84,7 @@ export class OwnGateway {
   }
 
   get pids(): number[] {
-    return [...this.origins.pids, ...(this.redis === null ? [] : [this.redis.started.pid])]
+    return [...this.origins.pids, ...(this.redis === null ? [] : [this.redis.pid])]
   }
 
   /** Puts limits in force that fit the load. */
@@ -114,9 +114,14 @@ export class OwnGateway {
     await this.#apply({ trialLimit: count % 2 === 0 ? usual * 2 : usual, furtherRoutes: (count * 37) % 200 })
   }
 
+  /** Nothing but routes that nobody asks for comes along. */
+  async reloadAlike(): Promise<void> {
+    await this.#apply({ furtherRoutes: this.#settings.furtherRoutes + 50 })
+  }
+
   async stop(): Promise<number | string> {
     const how = await this.gateway.stop()
-    await Promise.all([this.origins.stop(), this.redis?.started.stop()])
+    await Promise.all([this.origins.stop(), this.redis?.stop()])
     return how
   }
 

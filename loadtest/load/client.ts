@@ -66,7 +66,7 @@ class Client {
     const seconds = this.#job.phases.reduce((sum, phase) => sum + phase.seconds, 0)
     this.#begun = at - performance.timeOrigin
     this.#end = this.#begun + seconds * 1000
-    setInterval(() => this.#endSlice(), sliceLength)
+    this.#slices(0)
     if (this.#job.mode === 'open') this.#runOpen()
     else setTimeout(() => this.#runClosed(), this.#begun - performance.now())
   }
@@ -128,11 +128,18 @@ class Client {
     this.#senders[target]?.submit(order)
   }
 
-  #endSlice(): void {
+  /** Ends each slice when it is due, so that they do not drift away from the clock. */
+  #slices(index: number): void {
+    const due = this.#begun + (index + 1) * sliceLength
+    setTimeout(() => {
+      this.#endSlice(index)
+      this.#slices(Math.max(index + 1, Math.floor((performance.now() - this.#begun) / sliceLength)))
+    }, due - performance.now())
+  }
+
+  #endSlice(index: number): void {
     for (const sender of Object.values(this.#senders)) sender?.sweep()
-    // A tally at the end of a slice holds what happened within it.
-    const index = Math.round((performance.now() - this.#begun) / sliceLength) - 1
-    if (index >= 0) tell({ type: 'slice', index, tally: this.#slice.data() })
+    tell({ type: 'slice', index, tally: this.#slice.data() })
     this.#slice.clear()
   }
 
@@ -142,7 +149,7 @@ class Client {
       setTimeout(() => this.#finish(), 10)
       return
     }
-    this.#endSlice()
+    this.#endSlice(Math.floor((performance.now() - this.#begun) / sliceLength))
     for (const sender of Object.values(this.#senders)) sender?.close()
     tell({ type: 'done', phases: this.#phases.map((phase) => phase.data()) })
   }

@@ -6,10 +6,7 @@ export interface Sample {
   readonly at: number
   /** Memory of all its processes. */
   readonly resident: number
-  /** Of the largest one: a worker's. */
-  readonly largest: number
   readonly openFiles: number
-  readonly processes: number
   readonly gatewayCpu: number
   /** What the load test itself uses: load, origins, Redis. */
   readonly ownCpu: number
@@ -30,9 +27,7 @@ export function takeSample(at: number, gateway: number, own: readonly number[]):
     return {
       at,
       resident: sizes.reduce((sum, size) => sum + size, 0),
-      largest: Math.max(...sizes),
       openFiles: pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0),
-      processes: pids.length,
       gatewayCpu: pids.reduce((sum, pid) => sum + cpuOf(pid), 0),
       ownCpu: [process.pid, ...own].reduce((sum, pid) => sum + cpuOf(pid), 0),
       busy,
@@ -54,12 +49,12 @@ function residentOf(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
 }
 
-/** 0 for a process that is gone: one that the scenario has killed, perhaps. */
+/** With that of its children that have ended. 0 for a process that is gone: one that the scenario has killed, perhaps. */
 function cpuOf(pid: number): number {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * tick
+    return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) * tick
   } catch {
     return 0
   }

@@ -4,11 +4,11 @@ import { sliceLength } from '../load/job.ts'
 import { merged, type Tally } from '../load/tally.ts'
 import type { Call, Ran } from '../run.ts'
 import type { Scenario } from '../scenario.ts'
+import { costOf } from '../verdict/cost.ts'
 import { ownLagOf, recoveriesOf } from '../verdict/measure.ts'
 import type { Verdict } from '../verdict/objective.ts'
 import type { RunRecord } from '../verdict/record.ts'
 import type { Machine } from './machine.ts'
-import type { Sample } from './proc.ts'
 import { passes } from './table.ts'
 
 const perSecond = 1000 / sliceLength
@@ -21,7 +21,7 @@ export function reportOf(scenario: Scenario, ran: Ran, verdicts: readonly Verdic
     scenario: scenario.name,
     proves: scenario.proves,
     began: context.began.toISOString(),
-    quick: options.quick,
+    smoke: options.smoke,
     passed: passes(verdicts),
     machine: context.machine,
     load: {
@@ -71,34 +71,6 @@ export function keepReport(folder: string, scenario: string, began: Date, report
   const path = join(folder, `${scenario}-${time}.json`)
   writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`)
   return path
-}
-
-/** What a request costs the gateway, and whose the machine was meanwhile. */
-export interface Cost {
-  /** Microseconds of processor time. */
-  readonly cpu_us_per_request: number | null
-  /** Shares of the machine in percent. */
-  readonly gateway_percent: number
-  readonly load_percent: number
-  readonly others_percent: number
-}
-
-export function costOf({ samples, slices }: RunRecord): Cost | null {
-  const [first, last] = [samples.find(({ at }) => at >= 0), samples.at(-1)]
-  if (first === undefined || last === undefined || last.total <= first.total) return null
-  const spent = (of: (sample: Sample) => number): number => Math.max(0, of(last) - of(first))
-  const percent = (seconds: number): number => (100 * seconds) / (last.total - first.total)
-  const gateway = spent(({ gatewayCpu }) => gatewayCpu)
-  const own = spent(({ ownCpu }) => ownCpu)
-  const answered = slices
-    .slice(Math.floor(first.at * perSecond), Math.floor(last.at * perSecond))
-    .reduce((sum, slice) => sum + slice.answered, 0)
-  return {
-    cpu_us_per_request: answered === 0 || gateway === 0 ? null : (gateway * 1e6) / answered,
-    gateway_percent: percent(gateway),
-    load_percent: percent(own),
-    others_percent: Math.max(0, percent(spent(({ busy }) => busy) - gateway - own)),
-  }
 }
 
 function secondsOf({ slices, samples, phases }: RunRecord): object[] {

@@ -4,7 +4,7 @@ const words: Readonly<Record<Result, string>> = {
   pass: 'pass',
   fail: 'FAIL',
   told: 'told only',
-  unfair: 'NO VERDICT',
+  unfair: 'NO VERDICT: the machine or the load was too busy',
   unseen: 'not seen',
 }
 
@@ -13,13 +13,18 @@ export function passes(verdicts: readonly Verdict[]): boolean {
   return verdicts.every(({ result }) => result !== 'fail' && result !== 'unfair')
 }
 
+export function conclusionOf(verdicts: readonly Verdict[]): string {
+  if (passes(verdicts)) return 'passed'
+  return verdicts.some(({ result }) => result === 'fail') ? 'FAILED' : 'NO VERDICT: run it again on a quiet machine'
+}
+
 /** `objective | wanted | seen | result`, one line each. */
 export function tableOf(verdicts: readonly Verdict[]): string[] {
-  const rows = verdicts.map(({ objective, seen, unit, result, ownLag }) => [
+  const rows = verdicts.map(({ objective, seen, unit, result }) => [
     objective.name,
     wantedOf(objective, unit),
     textOf(seen, unit),
-    result === 'unfair' ? `${words.unfair}: the load itself was late by ${textOf(ownLag, 'ms')}` : words[result],
+    words[result],
   ])
   const table = [['objective', 'wanted', 'seen', 'result'], ...rows]
   const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => (row[column] ?? '').length)))

@@ -14,81 +14,77 @@ export interface Figure {
 
 export interface Measure {
   readonly unit: '' | 'ms' | 's' | 'MB' | 'MB/min' | '%'
-  /** Correctness decides always; with --quick, timing is only told. */
-  readonly about: 'correctness' | 'timing'
+  /** Errors decide always. With --smoke what depends on the pace of the machine is only told. */
+  readonly about: 'errors' | 'pace'
   of(record: RunRecord, phases: readonly RecordedPhase[]): Figure
 }
 
 type Of = Measure['of']
 
-const correctness = (unit: Measure['unit'], of: Of): Measure => ({ unit, about: 'correctness', of })
-const timing = (unit: Measure['unit'], of: Of): Measure => ({ unit, about: 'timing', of })
-const share = (count: (tally: Tally) => number): Measure =>
-  correctness('%', (_record, phases) => {
+const errors = (unit: Measure['unit'], of: Of): Measure => ({ unit, about: 'errors', of })
+const pace = (unit: Measure['unit'], of: Of): Measure => ({ unit, about: 'pace', of })
+const share = (about: Measure['about'], count: (tally: Tally) => number): Measure => ({
+  unit: '%',
+  about,
+  of(_record, phases) {
     const tally = tallyOf(phases)
     return { value: tally.due === 0 ? null : (100 * count(tally)) / tally.due }
-  })
+  },
+})
 const time = (percent: number): Measure =>
-  timing('ms', (_record, phases) => {
+  pace('ms', (_record, phases) => {
     const tally = tallyOf(phases)
     return { value: tally.servedTime(percent), ownLag: tally.lagTime(percent) }
   })
 
 /** What objectives can be about, of the whole run or of one phase: `phase/measure`. */
 export const phaseMeasures: Readonly<Record<string, Measure>> = {
-  wrong_answers: correctness('', (_record, phases) => ({ value: tallyOf(phases).counts.wrong })),
-  lost_answers: correctness('', (_record, phases) => ({ value: tallyOf(phases).counts.lost })),
-  failed_percent: share(({ failures }) => failures),
-  broken_percent: share(({ counts }) => counts.broken),
-  refused_percent: share(({ counts }) => counts.refused),
-  served_percent: share(({ counts }) => counts.served),
-  answered_percent: timing('%', answeredPercent),
+  wrong_answers: errors('', (_record, phases) => ({ value: tallyOf(phases).counts.wrong })),
+  lost_answers: errors('', (_record, phases) => ({ value: tallyOf(phases).counts.lost })),
+  failed_percent: share('errors', ({ failures }) => failures),
+  broken_percent: share('errors', ({ counts }) => counts.broken),
+  refused_percent: share('pace', ({ counts }) => counts.refused),
+  answered_percent: pace('%', answeredPercent),
   p50_ms: time(50),
   p99_ms: time(99),
   p999_ms: time(99.9),
-  refusal_p99_ms: timing('ms', (_record, phases) => {
+  refusal_p99_ms: pace('ms', (_record, phases) => {
     const tally = tallyOf(phases)
     return { value: tally.refusedTime(99), ownLag: tally.lagTime(99) }
   }),
-  slowdown: timing('', slowdown),
+  slowdown: pace('', slowdown),
 }
 
 /** What can be said of a whole run only. */
 export const runMeasures: Readonly<Record<string, Measure>> = {
-  p99_overhead_ms: timing('ms', overhead),
-  p99_drift: timing('', ({ slices, phases }) => ({ value: drift(slices, beginOf(phases)) })),
-  sustained_percent: timing('%', sustained),
-  recovery_s: timing('s', (record) => ({ value: slowestRecovery(record, 'recovered') })),
-  calm_s: timing('s', (record) => ({ value: slowestRecovery(record, 'calm') })),
-  unrecovered: correctness('', (record) => ({
-    value: recoveriesOf(record).filter(({ recovered }) => recovered === null).length,
-  })),
-  memory_growth_mb: timing('MB', ({ samples, phases }) => ({
+  p99_overhead_ms: pace('ms', overhead),
+  p99_drift: pace('', ({ slices, phases }) => ({ value: drift(slices, beginOf(phases)) })),
+  sustained_percent: pace('%', sustained),
+  recovery_s: pace('s', (record) => ({ value: slowestRecovery(record, 'recovered') })),
+  calm_s: pace('s', (record) => ({ value: slowestRecovery(record, 'calm') })),
+  memory_growth_mb: pace('MB', ({ samples, phases }) => ({
     value: growth(samples, beginOf(phases), ({ resident }) => resident / 2 ** 20),
   })),
-  memory_slope_mb_per_minute: timing('MB/min', ({ samples }) => ({ value: slopePerMinute(samples) })),
-  memory_most_mb: timing('MB', ({ samples }) => ({
-    value: samples.length === 0 ? null : Math.max(...samples.map(({ resident }) => resident)) / 2 ** 20,
-  })),
-  open_files_growth: timing('', ({ samples, phases }) => ({
+  memory_slope_mb_per_minute: pace('MB/min', ({ samples }) => ({ value: slopePerMinute(samples) })),
+  open_files_growth: pace('', ({ samples, phases }) => ({
     value: growth(samples, beginOf(phases), ({ openFiles }) => openFiles),
   })),
-  repeated_writes: correctness('', ({ writes }) => ({ value: writes?.repeated ?? null })),
-  trial_admitted_percent: correctness('%', trialAdmitted),
-  reloads: correctness('', ({ reloads }) => ({ value: reloads.length })),
-  reloads_gone_wrong: correctness('', ({ reloads }) => ({
+  repeated_writes: errors('', ({ writes }) => ({ value: writes?.repeated ?? null })),
+  trial_admitted_percent: pace('%', trialAdmitted),
+  reloads: pace('', ({ reloads }) => ({ value: reloads.length })),
+  reloads_gone_wrong: errors('', ({ reloads }) => ({
     value: reloads.filter(({ asExpected }) => !asExpected).length,
   })),
-  reload_most_s: timing('s', ({ reloads }) => ({
+  reload_most_s: pace('s', ({ reloads }) => ({
     value: reloads.length === 0 ? null : Math.max(...reloads.map(({ took }) => took)) / 1000,
   })),
-  exit_code: correctness('', ({ exitCode }) => ({ value: exitCode === null ? null : Number(exitCode) })),
+  exit_code: errors('', ({ exitCode }) => ({ value: exitCode === null ? null : Number(exitCode) })),
 }
 
 /** The measure of a name such as `p99_ms`, `status_502_percent`, or `undefined`. */
 export function measureOf(name: string): Measure | undefined {
   const status = /^status_(\d{3})_percent$/.exec(name)?.[1]
-  if (status !== undefined) return share((tally) => tally.withStatus(status))
+  if (status !== undefined) return share('errors', (tally) => tally.withStatus(status))
   if (Object.hasOwn(phaseMeasures, name)) return phaseMeasures[name]
   return Object.hasOwn(runMeasures, name) ? runMeasures[name] : undefined
 }

@@ -1,6 +1,8 @@
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { type Figure, measured, measureOf, ownLagOf, phaseMeasures } from './measure.ts'
+import { didYouMean } from '../../src/config/nearest.ts'
+import { costOf } from './cost.ts'
+import { type Figure, measured, measureOf, ownLagOf, phaseMeasures, runMeasures } from './measure.ts'
 import type { RunRecord } from './record.ts'
 
 /** What must hold of a run. */
@@ -14,8 +16,8 @@ export interface Objective {
 }
 
 /**
- * `told`: with --quick, timing decides nothing. `unfair`: it was missed, and by no more than the load was late itself. `unseen`: of somebody
- * else's gateway that can't be seen.
+ * `told`: with --smoke, pace decides nothing. `unfair`: it was missed, but the load itself was late by as much, or others had the machine.
+ * `unseen`: of somebody else's gateway that can't be seen.
  */
 export type Result = 'pass' | 'fail' | 'told' | 'unfair' | 'unseen'
 
@@ -41,6 +43,8 @@ const everywhere = 'every'
 
 /** Milliseconds: a load that is later than that proves nothing about speed. */
 const mostLag = 100
+/** Percent of the machine: where other programs have more of it, neither. */
+export const mostOfOthers = 20
 
 /** Reads an objectives file. Throws a `TypeError` with every fault in it. */
 export function readObjectives(
@@ -48,11 +52,14 @@ export function readObjectives(
   phases: Readonly<Record<string, readonly string[]>>,
 ): Map<string, readonly Objective[]> {
   const read = file.safeParse(parse(text))
-  if (!read.success) throw new TypeError(z.prettifyError(read.error))
+  if (!read.success) {
+    throw new TypeError(read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n'))
+  }
   const faults: string[] = []
   const sections = new Map<string, Objective[]>()
   for (const [section, bounds] of Object.entries(read.data)) {
-    if (section !== everywhere && !Object.hasOwn(phases, section)) faults.push(`${section}: there is no such scenario`)
+    if (section !== everywhere && !Object.hasOwn(phases, section))
+      faults.push(`${section}: there is no such scenario${didYouMean(section, Object.keys(phases))}`)
     const own = Object.entries(bounds).map(([name, given]): Objective => {
       const [measure, phase = null] = name.split('/').toReversed() as [string, string?]
       const fault = faultOf(measure, phase, section === everywhere ? [] : (phases[section] ?? []))
@@ -72,15 +79,18 @@ export function readObjectives(
 }
 
 function faultOf(measure: string, phase: string | null, phases: readonly string[]): string | null {
-  if (measureOf(measure) === undefined) return 'there is no such measure'
+  if (measureOf(measure) === undefined) {
+    const known = [...Object.keys(phaseMeasures), ...Object.keys(runMeasures)]
+    return `there is no such measure${didYouMean(measure, known)}`
+  }
   if (phase === null) return null
-  if (!phases.includes(phase)) return `the scenario has no phase "${phase}"`
+  if (!phases.includes(phase)) return `the scenario has no phase "${phase}"${didYouMean(phase, phases)}`
   const isOfPhases = Object.hasOwn(phaseMeasures, measure) || measure.startsWith('status_')
   return isOfPhases ? null : "is of a whole run: it can't be of one phase"
 }
 
 export interface JudgedRun {
-  readonly isQuick: boolean
+  readonly isSmoke: boolean
   /** Whether the gateway is one of our own: then there is nothing that can't be seen. */
   readonly isOwn: boolean
 }
@@ -88,22 +98,22 @@ export interface JudgedRun {
 /** What became of each objective. */
 export function judge(objectives: readonly Objective[], record: RunRecord, run: JudgedRun): Verdict[] {
   const lag = ownLagOf(record)
-  const isLate = lag > mostLag
+  const isDisturbed = lag > mostLag || (costOf(record)?.others_percent ?? 0) > mostOfOthers
   return objectives.map((objective) => {
     const { measure: name, phase } = objective
     const measure = measureOf(name)
     if (measure === undefined) throw new TypeError(`there is no measure "${name}"`)
     const phases = phase === null ? measured(record.phases) : record.phases.filter((one) => one.name === phase)
     const figure = measure.of(record, phases)
-    const isTiming = measure.about === 'timing'
+    const isPace = measure.about === 'pace'
     return {
       objective,
       seen: figure.value,
       unit: measure.unit,
       ownLag: figure.ownLag ?? lag,
       result: resultOf(objective, figure, {
-        isTold: isTiming && run.isQuick,
-        isLate: isTiming && isLate,
+        isTold: isPace && run.isSmoke,
+        isDisturbed: isPace && isDisturbed,
         isOwn: run.isOwn,
       }),
     }
@@ -113,12 +123,12 @@ export function judge(objectives: readonly Objective[], record: RunRecord, run: 
 function resultOf(
   objective: Objective,
   { value, ownLag }: Figure,
-  { isTold, isLate, isOwn }: { readonly isTold: boolean; readonly isLate: boolean; readonly isOwn: boolean },
+  { isTold, isDisturbed, isOwn }: { readonly isTold: boolean; readonly isDisturbed: boolean; readonly isOwn: boolean },
 ): Result {
   if (isTold) return 'told'
   if (value === null) return isOwn ? 'fail' : 'unseen'
   if (holds(objective, value)) return 'pass'
-  return isLate || holds(objective, value - (ownLag ?? 0)) ? 'unfair' : 'fail'
+  return isDisturbed || holds(objective, value - (ownLag ?? 0)) ? 'unfair' : 'fail'
 }
 
 function holds({ atLeast, atMost }: Objective, value: number): boolean {
