@@ -29,6 +29,7 @@ export function checkChains(
   const { config, places, left } = resolved
   const upstreams = new Map(config.upstreams.map((upstream) => [upstream.name, upstream]))
   const told = new Set<string>()
+  const shared = new Map<string, { readonly terms: string; readonly route: string }>()
   for (const route of config.routes) {
     const place = places.get(route) as Path
     const lacks = (key: string): boolean => left.get(route)?.has(key) === true
@@ -61,7 +62,29 @@ export function checkChains(
       consumers: new Map(config.consumers.map((consumer) => [consumer.id, consumer])),
       keep: (_key, make) => make(),
     }
-    for (const effective of plugins) tryOut(effective, deps, resolved, report, told)
+    for (const effective of plugins) {
+      checkShared(effective, route.name, shared, resolved, report)
+      tryOut(effective, deps, resolved, report, told)
+    }
+  }
+}
+
+/** Two entries that name the same must say the same of it. */
+function checkShared(
+  { plugin, entry }: EffectivePlugin,
+  route: string,
+  known: Map<string, { readonly terms: string; readonly route: string }>,
+  { places }: Resolved,
+  report: Report,
+): void {
+  for (const { name, terms, path } of plugin.shares?.(entry.config) ?? []) {
+    const key = `${entry.name} ${name}`
+    const first = known.get(key)
+    if (first === undefined) known.set(key, { terms, route })
+    else if (first.terms !== terms) {
+      const words = `says of ${name} what route "${first.route}" does not: ${terms}; there ${first.terms}`
+      report.fault([...(places.get(entry) as Path), 'config', ...path], words)
+    }
   }
 }
 

@@ -133,6 +133,8 @@ export interface Plugin<C = unknown> {
   requires?(config: C): readonly Fact[]
   /** Request headers (lower-case) that this plugin injects: removed from what clients send, on every route. */
   injects?(config: C): readonly string[]
+  /** What its entries have in common with others that name the same; all of them must say the same of it. */
+  shares?(config: C): readonly Shared[]
   /** Files that its configuration names; relative ones start in its folder. They are watched. */
   files?(config: C): readonly string[]
   /** Methods that it answers by itself: its route takes them whatever methods the route states. */
@@ -145,6 +147,15 @@ export interface Plugin<C = unknown> {
   beforeMatch?(config: C, deps: Deps): AccessStep | undefined
   /** Runs in primary and worker; may throw a `ConfigFault` for what a schema can't see. */
   create(config: C, deps: Deps): Steps
+}
+
+/** Something that several entries of a plugin use together. */
+export interface Shared {
+  readonly name: string
+  /** What they must agree on, for people. */
+  readonly terms: string
+  /** Where that is said, relative to the plugin's `config`. */
+  readonly path: readonly (string | number)[]
 }
 
 /** Declares a plugin and infers the type of its configuration from its schema. */

@@ -34,6 +34,8 @@ export class Holder {
 
 let serials = 0
 
+const none: ReadonlyMap<number, Holder> = new Map()
+
 function canGive({ out, isDry, isDeaf }: Holder): boolean {
   return out > 0 && !isDry && !isDeaf
 }
@@ -88,9 +90,11 @@ export class Entry {
     return units <= this.free + grain
   }
 
-  /** They would fit if all that is lent came back unused. */
+  /** They would fit if all that is or was lent came back unused. */
   wouldFit(units: number): boolean {
-    return units <= this.source.budget + grain
+    let most = this.source.budget
+    for (const holder of this.#owing.values()) most += holder.out
+    return units <= most + grain
   }
 
   /** The part of the limit that is used or lent, 0 to 1. */
@@ -150,44 +154,51 @@ export class Entry {
 
   /** Another worker than this one may still give something back. */
   isRecallable(except: number): boolean {
-    for (const [worker, holder] of this.holders ?? []) if (worker !== except && canGive(holder)) return true
+    for (const holders of [this.holders ?? none, this.#owing]) {
+      for (const [worker, holder] of holders) if (worker !== except && canGive(holder)) return true
+    }
     return false
   }
 
   /** True: the worker is to be told. */
   recall(worker: number): boolean {
-    const holder = this.holders?.get(worker)
-    if (holder === undefined || holder.isRecalled || !canGive(holder)) return false
-    holder.isRecalled = true
-    this.recalls++
-    return true
+    let isNew = false
+    for (const holder of [this.holders?.get(worker), this.#owing.get(worker)]) {
+      if (holder === undefined || holder.isRecalled || !canGive(holder)) continue
+      holder.isRecalled = true
+      this.recalls++
+      isNew = true
+    }
+    return isNew
   }
 
   /** The worker has given back what it could. */
   answered(worker: number): void {
-    const holder = this.holders?.get(worker)
-    if (holder === undefined || !holder.isRecalled) return
-    this.#endRecall(holder)
-    holder.isRecalled = false
-    holder.isDeaf = false
-    holder.isDry = true
+    for (const holder of [this.holders?.get(worker), this.#over?.get(worker)]) {
+      if (holder === undefined || !holder.isRecalled) continue
+      this.#endRecall(holder)
+      holder.isDeaf = false
+      holder.isDry = true
+    }
   }
 
   /** Those that were recalled did not answer: nobody waits any longer. */
   endRecalls(): void {
-    for (const holder of this.holders?.values() ?? []) {
-      if (!holder.isRecalled) continue
-      this.#endRecall(holder)
-      holder.isDeaf = true
+    for (const holders of [this.holders ?? none, this.#over ?? none]) {
+      for (const holder of holders.values()) {
+        if (!holder.isRecalled) continue
+        if (!holder.isDeaf) this.recalls--
+        holder.isDeaf = true
+      }
     }
   }
 
   /** The worker is gone: what it had lent counts as used, its requests in flight are over. */
   leave(worker: number, now: Moment): void {
+    this.#forgetOver(worker)
     const holder = this.holders?.get(worker)
     if (holder === undefined) return
     this.holders?.delete(worker)
-    this.#over?.delete(worker)
     this.#writeOff(holder, now)
     this.book.lose(holder.out)
   }
@@ -199,7 +210,8 @@ export class Entry {
 
   /** Until when, by the steady clock, units will not fit whatever happens; 0: that is not certain. */
   closedUntil(units: number, now: Moment): number {
-    if (this.isConcurrency || this.lent > 0 || !this.source.isCertain) return 0
+    if (this.isConcurrency || this.lent > 0 || !this.source.isCertain(units, now)) return 0
+    for (const holder of this.#owing.values()) if (canGive(holder)) return 0
     const wait = this.wait(units, now)
     return wait === 0 ? 0 : now.steady + wait
   }
@@ -236,6 +248,19 @@ export class Entry {
 
   #endRecall(holder: Holder): void {
     if (holder.isRecalled && !holder.isDeaf) this.recalls--
+    holder.isRecalled = false
+  }
+
+  /** Loans that are over, where it still matters whether they were used. */
+  get #owing(): ReadonlyMap<number, Holder> {
+    return this.source.takesBack ? (this.#over ?? none) : none
+  }
+
+  #forgetOver(worker: number): void {
+    const holder = this.#over?.get(worker)
+    if (holder === undefined) return
+    this.#endRecall(holder)
+    this.#over?.delete(worker)
   }
 
   #lapse(holders: Map<number, Holder>, now: Moment): void {
@@ -244,6 +269,8 @@ export class Entry {
       holders.delete(worker)
       this.#writeOff(holder, now)
       if (holder.out === 0) continue
+      holder.isDry = false
+      this.#forgetOver(worker)
       this.#over ??= new Map()
       this.#over.set(worker, holder)
     }

@@ -57,10 +57,10 @@ export class Lender implements Borrower {
     return this.#redis === null || now.steady < this.#downUntil
   }
 
-  /** Units of a limit that this node holds: so many too many could be admitted at worst, by all that can happen. */
+  /** Units of a limit that this node holds, or has used without having said so: so many too many are admitted at worst. */
   outstanding(book: Book): number {
     let sum = 0
-    for (const loan of this.#held) if (loan.book === book) sum += loan.budget
+    for (const loan of this.#held) if (loan.book === book) sum += loan.outstanding
     return sum
   }
 
@@ -128,7 +128,7 @@ export class Lender implements Borrower {
       const loan = loans[i] as Loan
       if (isGood) loan.answered(reply[i] as (number | string)[], sentAt, now)
       else loan.failed(now)
-      if (loan.budget > 0) this.#hold(loan)
+      if (loan.outstanding > 0) this.#hold(loan)
       this.#onNews(loan)
     }
     if (this.#next.length > 0) this.#schedule()

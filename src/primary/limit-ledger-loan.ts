@@ -1,15 +1,18 @@
 import { capacityOf, type Span, type Terms } from '../services/limits/counter.ts'
-import { term } from '../services/limits/lease.ts'
+import { term, tidying } from '../services/limits/lease.ts'
 import { kinds } from '../services/limits/lease-script.ts'
 import type { Book } from './limit-ledger-book.ts'
 import type { Entry } from './limit-ledger-entry.ts'
 import type { Moment, Source } from './limit-ledger-source.ts'
 
-/** Milliseconds of traffic that a node borrows at once. One that is killed loses what is left of so much. */
+/** Milliseconds of traffic that a node borrows at once. */
 const horizon = 200
 
 /** Milliseconds for which a loan of Redis holds at most; each call begins them anew. */
 const loanTerm = 2000
+
+/** A loan that is no larger than such a part of the limit is meant for a whole term. Not `strict`. */
+const portion = 100
 
 /** Milliseconds for which Redis is not asked again when others may give something back. Not `strict`. */
 const pause = 100
@@ -36,7 +39,7 @@ export class Loan implements Source {
   budget = 0
   /** Units that others could still borrow when Redis was last heard. */
   elsewhere: number
-  isCertain = true
+  readonly takesBack = false
   /** Set as soon as it is known. */
   entry: Entry | null = null
   readonly book: Book
@@ -53,6 +56,9 @@ export class Loan implements Source {
   /** Units used, over the whole loan; and over the one before, with its serial. */
   #used = 0
   #over = { serial: 0, used: 0 }
+  /** As much of `#used` as Redis knows, and as the call under way tells it. Negative: of the loan before, it doesn't know all. */
+  #told = 0
+  #telling = 0
   /** When units of a sliding_log were used, as far as Redis doesn't know it. */
   #uses: number[] = []
   /** By the steady clock, as are all times here. */
@@ -64,17 +70,19 @@ export class Loan implements Source {
   #closedUntil = 0
   #closedUnit = 0
   #silentUntil = 0
+  /** Nobody else held anything when Redis was last heard. */
+  #isAlone = true
   #failedAt = -1
   #resetAt = 0
   /** When all that counts will have drained. */
   #emptyAt = 0
   #low = 0
   #admitted = 0
-  #seen = 0
   #measured = 0
   #measuredAt = 0
   #rate = 0
   #touchedAt = 0
+  #isEnding = false
 
   constructor(book: Book, key: string, borrower: Borrower) {
     this.book = book
@@ -85,6 +93,11 @@ export class Loan implements Source {
 
   get #isConcurrency(): boolean {
     return this.book.terms.algorithm === 'concurrency'
+  }
+
+  /** Units that would be admitted twice if Redis lent them anew. */
+  get outstanding(): number {
+    return this.budget + this.#used - this.#told
   }
 
   touch(_terms: Terms, now: Moment, span: Span | null): void {
@@ -140,6 +153,10 @@ export class Loan implements Source {
     return Math.ceil(this.#closedUntil - now.steady)
   }
 
+  isCertain(units: number, now: Moment): boolean {
+    return this.#isAlone && units >= this.#closedUnit && now.steady < this.#closedUntil
+  }
+
   wholeAt(_terms: Terms, _lent: number, now: Moment): number {
     return this.#resetAt === 0 ? now.wall : this.#resetAt
   }
@@ -163,35 +180,35 @@ export class Loan implements Source {
    */
   tidy(now: Moment): boolean {
     const lent = this.entry?.lent ?? 0
-    const spare = this.budget - lent
-    const isIdle = this.#admitted === this.#seen
-    this.#seen = this.#admitted
+    const quiet = now.steady - this.#touchedAt
     // Traffic that stops must not look as if it went on.
-    if (isIdle && !this.#isConcurrency) this.#rate = 0
-    if (isIdle && spare > 0 && !this.isCalling) {
-      this.budget = lent
+    if (quiet >= loanTerm) this.#rate = 0
+    const most = lent + (quiet < tidying ? Infinity : this.#slice)
+    if (this.budget > most && !this.isCalling) {
+      this.budget = most
       this.#low = 0
       this.#borrower.enlist(this)
-    } else if (this.budget > 0 && this.#until - now.steady < loanTerm / 2) this.#borrower.enlist(this)
-    return this.budget > 0
+    } else if (this.outstanding > 0 && this.#until - now.steady < loanTerm / 2) this.#borrower.enlist(this)
+    return this.outstanding > 0
   }
 
-  /** Everything that is not in use goes back. */
+  /** Everything that is not in use goes back, for good. */
   surrender(): void {
+    this.#isEnding = true
     this.budget = this.entry?.lent ?? 0
     this.#needed = 0
   }
 
   /** Arguments of the script. */
   message(now: Moment): (string | number)[] {
-    const { terms, pool } = this.book
-    const isStrict = pool === 'strict'
+    const { terms } = this.book
     const life = this.#isConcurrency ? terms.window : loanTerm
     const want = this.#wanted(now)
     const uses = this.#uses
     this.#uses = []
     this.#sequence += 1
     this.#called = this.#serial
+    this.#telling = this.#used
     const message: (string | number)[] = [
       kinds[terms.algorithm],
       capacityOf(terms),
@@ -200,7 +217,7 @@ export class Loan implements Source {
       this.#span?.start ?? 0,
       this.#span?.end ?? 0,
       life,
-      isStrict ? 2 : 1,
+      this.book.pool === 'strict' ? 1 : 0,
       this.#serial,
       this.#sequence,
       this.#used,
@@ -228,7 +245,8 @@ export class Loan implements Source {
     // Lent to a loan that has ended meanwhile: it comes back with the next message.
     if (this.#called !== this.#serial) return
     this.budget += granted
-    this.isCertain = others === 0
+    this.#told = this.#telling
+    this.#isAlone = others === 0
     this.#until = sentAt + life
     this.#low = granted > this.#needed ? (this.budget - (this.entry?.lent ?? 0)) / 2 : 0
     this.#closedUntil = 0
@@ -236,7 +254,7 @@ export class Loan implements Source {
     if (wait !== 0) {
       this.#closedUnit = this.#unit
       this.#closedUntil = wait === -1 ? Infinity : now.steady + wait
-      const silence = this.isCertain ? this.#closedUntil : now.steady + (this.book.pool === 'strict' ? 0 : pause)
+      const silence = this.#isAlone ? this.#closedUntil : now.steady + (this.book.pool === 'strict' ? 0 : pause)
       this.#silentUntil = Math.min(silence, this.#closedUntil)
     }
     this.#needed = 0
@@ -263,6 +281,7 @@ export class Loan implements Source {
   #end(): void {
     this.#over = { serial: this.#serial, used: this.#used }
     this.#serial = serials += 1
+    this.#told -= this.#used
     this.#used = 0
     this.#uses = []
     this.#until = 0
@@ -271,16 +290,22 @@ export class Loan implements Source {
   }
 
   #wanted(now: Moment): number {
-    if (!lends(this.book.terms)) return 0
+    if (this.#isEnding || !lends(this.book.terms)) return 0
     const elapsed = now.steady - this.#measuredAt
     if (elapsed >= shortest) {
       this.#rate = (this.#admitted - this.#measured) / elapsed
       this.#measured = this.#admitted
       this.#measuredAt = now.steady
     }
-    const lent = this.entry?.lent ?? 0
-    const want = this.#isConcurrency ? lent >> 2 : Math.floor(this.#rate * horizon) - this.budget
-    return Math.max(0, want)
+    if (this.#isConcurrency) return (this.entry?.lent ?? 0) >> 2
+    const isQuiet = now.steady - this.#touchedAt >= tidying
+    return Math.max(0, Math.floor(Math.max(isQuiet ? 0 : this.#rate * horizon, this.#slice)) - this.budget)
+  }
+
+  /** What is used in a whole term, if that is little. */
+  get #slice(): number {
+    if (this.book.pool === 'strict' || this.#isConcurrency) return 0
+    return Math.floor(Math.min(this.#rate * loanTerm, capacityOf(this.book.terms) / portion))
   }
 }
 

@@ -18,12 +18,14 @@ export interface Source {
   use(terms: Terms, units: number, now: Moment, at: number): void
   /** Counts units of a loan that is over since `until`, used or not; gives the window that they count in. */
   writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number
+  /** Units that were written off and not used can still be of use. */
+  readonly takesBack: boolean
   /** Those that were not used after all. */
   undo(units: number, start: number): void
   /** Milliseconds until units fit if nobody else comes and what is lent counts as used. */
   wait(terms: Terms, units: number, lent: number, now: Moment): number
-  /** `wait` is certain: nothing can come back sooner from elsewhere. */
-  readonly isCertain: boolean
+  /** `wait` for so many is certain: nothing can come sooner from elsewhere. */
+  isCertain(units: number, now: Moment): boolean
   /** Units that others can have elsewhere. */
   readonly elsewhere: number
   /** Nobody can say now whether there are more units. */
@@ -45,16 +47,21 @@ export interface Source {
 /** The counter of this node. */
 export class CounterSource implements Source {
   budget = 0
-  readonly isCertain = true
   readonly elsewhere = 0
+  readonly takesBack: boolean
   readonly #counter: Counter
 
   constructor(terms: Terms) {
     this.#counter = newCounter(terms.algorithm)
+    this.takesBack = terms.algorithm === 'sliding_window'
   }
 
   touch(terms: Terms, now: Moment, span: Span | null): void {
     this.budget = capacityOf(terms) - this.#counter.level(terms, timeOf(terms, now), span)
+  }
+
+  isCertain(): boolean {
+    return true
   }
 
   isBlind(): boolean {

@@ -32,7 +32,8 @@ function runFrom(steps: readonly AccessStep[], start: number, ctx: AccessContext
   for (let i = start; i < steps.length; i++) {
     const verdict = (steps[i] as AccessStep)(ctx)
     if (verdict === undefined) continue
-    return verdict instanceof Promise ? resume(verdict, steps, i + 1, ctx) : verdict
+    // Behind the last one nothing is to be resumed.
+    return verdict instanceof Promise && i + 1 < steps.length ? resume(verdict, steps, i + 1, ctx) : verdict
   }
   return undefined
 }

@@ -6,6 +6,7 @@ import { type Jws, readJws } from './jws.ts'
 import { hasFittingLength, isHmac, isKnownAlgorithm, isSignedWith, signatureBytes } from './jwt-signature.ts'
 import { TokenCache } from './token-cache.ts'
 import { checkTimes, checkTypes, goodFrom, goodUntil, trustedFor } from './token-claims.ts'
+import { TokenDigests } from './token-digests.ts'
 import { tokenFaults } from './token-faults.ts'
 import type { TokenFigures } from './token-figures.ts'
 import type { Verification, VerificationPool } from './verification-pool.ts'
@@ -28,7 +29,7 @@ export interface VerifierParts {
 
 /**
  * Checks tokens by one set of rules and remembers the outcome. What is cheap to refuse is refused first: shape, header, issuer,
- * times; only then are keys looked for and a signature checked. A token that is known costs a hash and a look-up, no promise.
+ * times; only then are keys looked for and a signature checked. A token that is known costs a comparison or a hash, and a look-up; no promise.
  */
 export class JwtVerifier<T> implements TokenVerifier<T>, Kept {
   readonly #rules: TokenRules<T>
@@ -36,6 +37,7 @@ export class JwtVerifier<T> implements TokenVerifier<T>, Kept {
   readonly #figures: TokenFigures
   readonly #log: PluginLog
   readonly #cache: TokenCache<T>
+  readonly #digests = new TokenDigests()
   /** The same token, come again before it is checked, waits for the first. */
   readonly #pending = new Map<string, Promise<T | TokenFault>>()
   readonly #onClose: () => void
@@ -56,13 +58,17 @@ export class JwtVerifier<T> implements TokenVerifier<T>, Kept {
 
   verify(token: string): T | TokenFault | Promise<T | TokenFault> {
     if (token.length > this.#rules.maxSize) return tokenFaults.tooLarge
-    const digest = hash('sha256', token)
+    const remembered = this.#digests.find(token)
+    const digest = remembered === '' ? hash('sha256', token) : remembered
     const known = this.#cache.find(digest, Date.now())
-    return known === undefined ? (this.#pending.get(digest) ?? this.#check(token, digest)) : known
+    if (known === undefined) return this.#pending.get(digest) ?? this.#check(token, digest)
+    if (remembered === '' && !(known instanceof TokenFault)) this.#digests.keep(token, digest)
+    return known
   }
 
   close(): void {
     this.#cache.clear()
+    this.#digests.clear()
     this.#onClose()
   }
 

@@ -6,6 +6,7 @@ import type { Counter, Distribution, Instruments } from '../core/services/instru
 import type { RedisSettings } from '../core/services/redis.ts'
 import { clusterOptions, pauseBefore, singleOptions } from './redis-options.ts'
 import { Outages } from './redis-outages.ts'
+import { ScriptCall } from './redis-script-call.ts'
 import { RedisSubscriber } from './redis-subscriber.ts'
 
 export type RedisArgument = string | number | Buffer
@@ -166,19 +167,21 @@ export class RedisClient implements Kept {
     return replies instanceof RedisFault ? commands.map(() => replies) : replies
   }
 
-  /** A Lua script. `timeout` as for `run`. */
-  script(source: string, timeout = this.settings.command_timeout): RedisScript {
+  /** A Lua script. `timeout` as for `run`; `reply`: whether strings in replies are decoded, or left as bytes. */
+  script(source: string, timeout = this.settings.command_timeout, reply: 'text' | 'bytes' = 'text'): RedisScript {
     const digest = createHash('sha1').update(source).digest('hex')
+    const call = (redis: Redis | Cluster, command: string, script: string, rest: readonly RedisArgument[]) =>
+      redis.sendCommand(new ScriptCall(command, script, rest, reply === 'text' ? 'utf8' : null)) as Promise<RedisReply>
     return {
-      run: (keys, args) =>
-        this.#guard(timeout, (redis) =>
-          (redis.call('EVALSHA', digest, keys.length, ...keys, ...args) as Promise<RedisReply>).catch(
-            (error: Error) => {
-              if (!error.message.startsWith('NOSCRIPT')) throw error
-              return redis.call('EVAL', source, keys.length, ...keys, ...args) as Promise<RedisReply>
-            },
-          ),
-        ),
+      run: (keys, args) => {
+        const rest = [keys.length, ...keys, ...args]
+        return this.#guard(timeout, (redis) =>
+          call(redis, 'evalsha', digest, rest).catch((error: Error) => {
+            if (!error.message.startsWith('NOSCRIPT')) throw error
+            return call(redis, 'eval', source, rest)
+          }),
+        )
+      },
     }
   }
 

@@ -41,8 +41,8 @@ const entryBytes = 500
  *
  * Why a cryptographic hash: whoever sends tokens chooses the keys of this map. With a fast hash, a checksum or a part of the token as
  * the key, an attacker could make a forged token that falls on the entry of somebody's good one, and would be let in unread. To
- * find two texts with one SHA-256 is beyond anybody. It also keeps tokens, which are credentials, out of memory, and makes keys
- * short, whatever the size of tokens. The map's own hash is seeded per process and decides about speed only.
+ * find two texts with one SHA-256 is beyond anybody. It also makes keys short, whatever the size of tokens. The map's own hash is
+ * seeded per process and decides about speed only.
  *
  * Good tokens are bounded by number and bytes; the one that was not used for longest goes first. A bad one is remembered from its
  * second time on: those of a flood, each of them new, leave nothing behind that the garbage collector would have to

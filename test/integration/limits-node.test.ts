@@ -1,6 +1,6 @@
-import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningGateway, startGateway, stopGateways } from '../support/gateway.ts'
+import { besiege, flood, mostOf, rates } from '../support/limit-load.ts'
 import { startLoad } from '../support/load.ts'
 import { startUpstream, stopUpstreams, type TestUpstream } from '../support/upstream.ts'
 
@@ -16,17 +16,6 @@ function configOf(rules: Readonly<Record<string, readonly object[]>>, upstream: 
       return { ...path, plugins: [limiting, termination] }
     }),
   }
-}
-
-/** Asks over 64 connections until so many were answered; gives answers by status. */
-async function flood(
-  gateway: RunningGateway,
-  path: string,
-  answers: number,
-): Promise<Readonly<Record<number, number>>> {
-  const load = startLoad({ port: gateway.port, path, connections: 64 })
-  await load.more(answers)
-  return (await load.stop()).statuses
 }
 
 /** The value of a figure, all its series added up. */
@@ -62,14 +51,15 @@ describe('two workers, 64 connections at full speed, admit as many as there may 
   let gateway: RunningGateway
 
   beforeAll(async () => {
-    gateway = await startGateway(configOf(cases), { workers: 2 })
+    const withRates = Object.entries(rates).map(([name, { entry }]) => [`rate-of-${name}`, [entry]] as const)
+    gateway = await startGateway(configOf({ ...cases, ...Object.fromEntries(withRates) }), { workers: 2 })
   })
 
   afterAll(stopGateways)
 
   test.each(Object.keys(cases))('%s', async (name) => {
     const most = name === 'small' ? 7 : limit
-    const statuses = await flood(gateway, `/${name}`, most + 4000)
+    const statuses = await flood([gateway], `/${name}`, most + 4000)
     expect(statuses[200]).toBe(most)
     expect(Object.keys(statuses)).toEqual(['200', '429'])
   })
@@ -85,9 +75,19 @@ describe('two workers, 64 connections at full speed, admit as many as there may 
     expect(lost).toBe(0)
   })
 
+  test.each(Object.entries(rates))('at the rate of %s', async (name, { limit: rate }) => {
+    const siege = await besiege([gateway], `/rate-of-${name}`, 2.6 * rate.window, rate.window)
+    expect(siege.others).toBe(0)
+    expect(siege.refused).toBeGreaterThan(0)
+    expect(siege.admitted).toBeLessThanOrEqual(mostOf(rate, siege.within))
+    expect(siege.admitted).toBeGreaterThanOrEqual(0.999 * mostOf(rate, siege.throughout) - 1)
+  })
+
   test('status shows whose limits are used up', async () => {
     const { limits } = (await gateway.status()) as unknown as { limits: { busiest: object[] } }
-    expect(limits.busiest).toContainEqual(expect.objectContaining({ limit: 'sliding-log/route-1d', saturation: 1 }))
+    expect(limits.busiest).toContainEqual(
+      expect.objectContaining({ limit: 'route/sliding-log/route-1d', saturation: 1 }),
+    )
   })
 })
 
@@ -157,7 +157,7 @@ describe('two workers', () => {
   test('take a changed limit up at once, with all that was counted', async () => {
     const rule = (most: number) => configOf({ all: [{ limit: most, window: lasting, algorithm: 'sliding_log' }] })
     const gateway = await startGateway(rule(limit), { workers: 2 })
-    expect((await flood(gateway, '/all', limit / 2))[429]).toBeUndefined()
+    expect((await flood([gateway], '/all', limit / 2))[429]).toBeUndefined()
     const load = startLoad({ port: gateway.port, path: '/all', connections: 64 })
     expect(await gateway.reload(rule(2 * limit))).toMatchObject({ outcome: 'activated' })
     await load.more(2 * limit)
@@ -166,73 +166,20 @@ describe('two workers', () => {
     expect(statuses[200]).toBeGreaterThanOrEqual(2 * limit - before - 64)
     expect(statuses[200]).toBeLessThanOrEqual(2 * limit - before)
     expect(await gateway.reload(rule(limit))).toMatchObject({ outcome: 'activated' })
-    expect((await flood(gateway, '/all', 500))[200]).toBeUndefined()
+    expect((await flood([gateway], '/all', 500))[200]).toBeUndefined()
     expect(await gateway.reload(rule(2 * limit + 100))).toMatchObject({ outcome: 'activated' })
-    expect((await flood(gateway, '/all', 1000))[200]).toBe(100)
+    expect((await flood([gateway], '/all', 1000))[200]).toBe(100)
   })
 
   test('admit as many in every window, and know when the next one begins', async () => {
     const gateway = await startGateway(configOf({ all: [{ limit: 2000, window: '1s', algorithm: 'fixed_window' }] }), {
       workers: 2,
     })
-    const windows = await countWindows(gateway.port, '/all', 32, 4200)
-    expect(windows.size).toBeGreaterThan(3)
+    const { windows } = await besiege([gateway], '/all', 3200, 1000)
+    expect(windows.size).toBeGreaterThan(2)
     for (const { admitted, refused } of windows.values()) {
       expect(admitted).toBeLessThanOrEqual(2000)
       if (refused > 0) expect(admitted).toBe(2000)
     }
   })
-
-  test('let a bucket drain at its rate', async () => {
-    const [rate, burst] = [3000, 500]
-    const limits = [{ limit: rate, burst, window: '1s', algorithm: 'token_bucket' }]
-    const gateway = await startGateway(configOf({ all: limits }), { workers: 2 })
-    const begin = performance.now()
-    const load = startLoad({ port: gateway.port, path: '/all', connections: 64 })
-    await load.more(64)
-    const first = performance.now()
-    await load.more(20_000)
-    const last = performance.now()
-    const { statuses } = await load.stop()
-    const end = performance.now()
-    const most = burst + (rate * (end - begin)) / 1000
-    expect(statuses[200]).toBeLessThanOrEqual(most)
-    // What was admitted before `first`, and behind `last`, is not known.
-    expect(statuses[200]).toBeGreaterThan(0.97 * (burst + (rate * (last - first)) / 1000))
-  })
 })
-
-/** Asks for so many milliseconds; counts the answers by the window that they name. */
-async function countWindows(
-  port: number,
-  path: string,
-  connections: number,
-  time: number,
-): Promise<Map<string, { admitted: number; refused: number }>> {
-  const windows = new Map<string, { admitted: number; refused: number }>()
-  const end = performance.now() + time
-  const request = `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`
-  const converse = (): Promise<void> =>
-    new Promise((resolve) => {
-      const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-      let text = ''
-      socket.on('data', (chunk) => {
-        text += chunk.toString('latin1')
-        const head = text.indexOf('\r\n\r\n')
-        const length = Number(/\r\ncontent-length: *(\d+)/i.exec(text)?.[1] ?? 0)
-        if (head === -1 || text.length < head + 4 + length) return
-        const window = /\r\nx-ratelimit-reset: *(\d+)/i.exec(text)?.[1] ?? 'none'
-        const counts = windows.get(window) ?? { admitted: 0, refused: 0 }
-        windows.set(window, counts)
-        if (text.startsWith('HTTP/1.1 200')) counts.admitted++
-        else counts.refused++
-        text = ''
-        if (performance.now() < end) socket.write(request)
-        else socket.end()
-      })
-      socket.on('close', () => resolve())
-      socket.write(request)
-    })
-  await Promise.all(Array.from({ length: connections }, converse))
-  return windows
-}

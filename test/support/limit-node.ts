@@ -1,5 +1,5 @@
 import type { PrimaryLink, Topic, WorkerLink } from '../../src/core/messages.ts'
-import { noInstruments } from '../../src/core/services/instruments.ts'
+import { type Instruments, noInstruments } from '../../src/core/services/instruments.ts'
 import type { Admission, Limit, LimitStoreSettings } from '../../src/core/services/limits.ts'
 import { LimitLedger } from '../../src/primary/limit-ledger.ts'
 import {
@@ -58,6 +58,8 @@ export interface NodeOptions {
   readonly clock?: Clock
   readonly settings?: Partial<LimitStoreSettings>
   readonly capacity?: number
+  /** Of the primary. */
+  readonly instruments?: Instruments
   /** Messages travel only when `deliver` is called. */
   readonly byHand?: boolean
 }
@@ -98,7 +100,7 @@ export class LimitNode {
     }
     const log = createLogger({ role: 'primary', terminal: false })
     log.level = 'silent'
-    this.ledger = new LimitLedger(link, log, noInstruments, {
+    this.ledger = new LimitLedger(link, log, options.instruments ?? noInstruments, {
       clock: this.clock,
       ...(options.capacity === undefined ? {} : { capacity: options.capacity }),
     })
@@ -139,6 +141,7 @@ export class LimitNode {
 
   async close(): Promise<void> {
     for (const worker of this.workers.values()) worker.store.close()
+    await this.settle()
     await this.ledger.close()
   }
 }

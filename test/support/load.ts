@@ -5,6 +5,17 @@ export interface LoadOptions {
   readonly path?: string
   /** Connections, each with one request at a time. */
   readonly connections?: number
+  /** Called with each complete answer. */
+  readonly onAnswer?: (answer: LoadAnswer) => void
+}
+
+export interface LoadAnswer {
+  readonly status: number
+  /** Status line and fields in lower case. */
+  readonly head: string
+  /** Milliseconds, by `performance.now()`. */
+  readonly sentAt: number
+  readonly endedAt: number
 }
 
 /** What became of every request that a load has sent. */
@@ -45,15 +56,16 @@ interface Tally {
 }
 
 /** Requests as fast as the answers come, over keep-alive connections that are opened anew whenever one ends. */
-export function startLoad({ port, path = '/', connections = 16 }: LoadOptions): Load {
+export function startLoad({ port, path = '/', connections = 16, onAnswer }: LoadOptions): Load {
   const tally: Tally = { statuses: {}, bodies: {}, refused: 0, reset: 0, unaccepted: 0, incomplete: 0, lastAnswers: 0 }
   const request = Buffer.from(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
   let stopping = false
   let answered = 0
   let waiting: { at: number; resolve: () => void }[] = []
 
-  const count = (status: number, body: string): void => {
+  const count = ({ status, head, body }: Answer, sentAt: number): void => {
     answered += 1
+    onAnswer?.({ status, head, sentAt, endedAt: performance.now() })
     tally.statuses[status] = (tally.statuses[status] ?? 0) + 1
     if (body.length < 100) tally.bodies[body] = (tally.bodies[body] ?? 0) + 1
     const due = waiting.filter(({ at }) => answered >= at)
@@ -103,13 +115,14 @@ function converse(
   socket: Socket,
   request: Buffer,
   tally: Tally,
-  count: (status: number, body: string) => void,
+  count: (answer: Answer, sentAt: number) => void,
   isStopping: () => boolean,
 ): Promise<void> {
   return new Promise((resolve) => {
     let buffer = ''
     let served = 0
     let waits = true
+    let sentAt = performance.now()
     socket.write(request)
     socket.on('data', (chunk) => {
       buffer += chunk.toString('latin1')
@@ -118,10 +131,11 @@ function converse(
       buffer = ''
       served += 1
       waits = false
-      count(answer.status, answer.body)
+      count(answer, sentAt)
       if (answer.closes) tally.lastAnswers += 1
       if (answer.closes || isStopping()) return socket.end()
       waits = true
+      sentAt = performance.now()
       socket.write(request)
     })
     socket.on('error', () => {})
@@ -134,8 +148,15 @@ function converse(
   })
 }
 
+interface Answer {
+  readonly status: number
+  readonly head: string
+  readonly body: string
+  readonly closes: boolean
+}
+
 /** The answer, or null while it is not complete. */
-function parse(text: string): { status: number; body: string; closes: boolean } | null {
+function parse(text: string): Answer | null {
   const end = text.indexOf('\r\n\r\n')
   if (end === -1) return null
   const head = text.slice(0, end).toLowerCase()
@@ -143,7 +164,8 @@ function parse(text: string): { status: number; body: string; closes: boolean } 
   const status = Number(head.slice(9, 12))
   const closes = /\r\nconnection: *close/.test(head)
   const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1]
-  if (length !== undefined) return rest.length < Number(length) ? null : { status, body: rest, closes }
-  if (!/\r\ntransfer-encoding: *chunked/.test(head)) return { status, body: '', closes }
-  return rest.endsWith('0\r\n\r\n') ? { status, body: rest.replace(/(^|\r\n)[0-9a-f]+\r\n|\r\n$/g, ''), closes } : null
+  if (length !== undefined) return rest.length < Number(length) ? null : { status, head, body: rest, closes }
+  if (!/\r\ntransfer-encoding: *chunked/.test(head)) return { status, head, body: '', closes }
+  if (!rest.endsWith('0\r\n\r\n')) return null
+  return { status, head, body: rest.replace(/(^|\r\n)[0-9a-f]+\r\n|\r\n$/g, ''), closes }
 }

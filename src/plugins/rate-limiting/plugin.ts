@@ -5,6 +5,7 @@ import { limitHeaders } from './headers.ts'
 import { canBeEarly, type LimitRule } from './limit.ts'
 import { Rule } from './rule.ts'
 import { type Config, schema } from './schema.ts'
+import { sharedTerms } from './terms.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 /** What metrics call the route of limits that are checked before one is matched. */
@@ -35,6 +36,8 @@ export const rateLimiting = definePlugin<Config>({
     }
     return [...facts]
   },
+
+  shares: sharedTerms,
 
   beforeMatch(config, deps) {
     const early = earlyRule(config, deps)

@@ -49,7 +49,9 @@ const shape = z.strictObject({
   strict: z
     .boolean()
     .default(false)
-    .describe('With `leased`: admits not one too many, at the price of more calls to Redis.'),
+    .describe(
+      'With `leased`: admits not one too many. What a node that fell silent had borrowed counts as used; otherwise it comes back, and at most so many are admitted too many. Costs more calls to Redis.',
+    ),
   on_store_error: z
     .enum(['allow', 'deny', 'node'])
     .optional()

@@ -24,6 +24,8 @@ export interface Asker {
   failed(): void
   /** What the store said after all, when it was too late. */
   late(decision: Decision): void
+  /** It will never be known what the store said; what it took may be held under that name of slots. */
+  lost(slot: string): void
 }
 
 /** A request in flight, as one limit counts it. */
@@ -126,13 +128,24 @@ export class Batch {
     }
   }
 
+  /** For those who were told that they failed: there will be no reply. */
+  lose(): void {
+    let slot = 0
+    for (const { rule, askers } of this.#groups) {
+      for (const asker of askers) {
+        slot++
+        if (rule.hasSlots) asker.lost(this.name + slot)
+      }
+    }
+  }
+
   #read(reply: RedisReply, tell: (asker: Asker, decision: Decision) => void): number | null {
-    if (!Array.isArray(reply) || typeof reply[0] !== 'number') return null
-    const reader = new Reader(reply as number[], this.name)
+    if (!Buffer.isBuffer(reply) || reply.length === 0 || reply.length % 8 !== 0) return null
+    const reader = new Reader(reply, this.name)
     for (const { rule, receipts, askers } of this.#groups) {
       for (const asker of askers) tell(asker, reader.next(rule, receipts))
     }
-    return reply[0]
+    return reader.now
   }
 
   #groupOf(rule: Rule, costs: readonly number[], receipts: boolean): Group {
@@ -159,14 +172,17 @@ function argumentsOf(operation: Operation): (string | number)[] {
 
 /** Reads the script's reply check by check; scripts.ts says what is in it. */
 class Reader {
-  readonly #reply: readonly number[]
+  /** Redis's time. */
+  readonly now: number
+  readonly #reply: Buffer
   readonly #name: string
-  #at = 1
+  #at = 0
   #slot = 0
 
-  constructor(reply: readonly number[], name: string) {
+  constructor(reply: Buffer, name: string) {
     this.#reply = reply
     this.#name = name
+    this.now = this.#number()
   }
 
   next({ limits, hasSlots }: Rule, withReceipts: boolean): Decision {
@@ -192,12 +208,14 @@ class Reader {
       delay,
       wouldRefuse,
       slot: hasSlots && refusedBy === -1 ? this.#name + this.#slot : '',
-      now: this.#reply[0] as number,
+      now: this.now,
       receipts,
     }
   }
 
   #number(): number {
-    return this.#reply[this.#at++] ?? 0
+    const at = this.#at
+    this.#at = at + 8
+    return at < this.#reply.length ? this.#reply.readDoubleLE(at) : 0
   }
 }

@@ -5,6 +5,7 @@ import { RedisFault, type RedisReply } from '../redis.ts'
 import { type Flight, Guard } from './guard.ts'
 
 const lost = new RedisFault('disconnected', 'test')
+const refused = new RedisFault('refused', 'test')
 const opened: Guard[] = []
 
 afterEach(() => {
@@ -46,6 +47,7 @@ function setting(timeout: number): Setting {
         },
         failed: () => said.push(`${name} failed`),
         late: (reply) => said.push(`${name} late ${String(reply)}`),
+        lost: () => said.push(`${name} lost`),
       }
       let answer: (reply: RedisReply | RedisFault) => void = () => {}
       guard.send(zone, flight, new Promise((resolve) => (answer = resolve)))
@@ -65,12 +67,22 @@ test('ends in time what gets no reply, in the order in which it was sent', async
   await expect.poll(() => said.slice(3)).toEqual(['a late x', 'c late x'])
 })
 
+test('says when there will never be a reply to what the store may have done', async () => {
+  const { send, said } = setting(30)
+  const hung = send('hung')
+  send('cut off')(lost)
+  send('refused')(refused)
+  await expect.poll(() => said).toEqual(['cut off failed', 'cut off lost', 'refused failed', 'hung failed'])
+  hung(lost)
+  await expect.poll(() => said.at(-1)).toBe('hung lost')
+})
+
 describe('a zone that fails again and again', () => {
   const failing = async (): Promise<Setting> => {
     const made = setting(10_000)
     const { send } = made
     for (let i = 0; i < 4; i++) send(`${i}`, 3)(lost)
-    await expect.poll(() => made.said.length).toBe(4)
+    await expect.poll(() => made.said.length).toBe(8)
     expect(made.guard.admits(3)).toBe(true)
     send('nonsense', 3)('nonsense')
     await expect.poll(() => made.guard.admits(3)).toBe(false)
@@ -117,14 +129,14 @@ describe('a zone that fails again and again', () => {
 
 test('failures that are not in a row leave it be', async () => {
   const { guard, send, said } = setting(10_000)
-  for (let i = 0; i < 20; i++) send(`${i}`)(i % 4 === 0 ? 'ok' : lost)
+  for (let i = 0; i < 20; i++) send(`${i}`)(i % 4 === 0 ? 'ok' : refused)
   await expect.poll(() => said.length).toBe(20)
   expect(guard.admits(0)).toBe(true)
 })
 
 test('a probe that comes back too late proves nothing', async () => {
   const { guard, send, probe, said } = setting(20)
-  for (let i = 0; i < 5; i++) send(`${i}`)(lost)
+  for (let i = 0; i < 5; i++) send(`${i}`)(refused)
   await expect.poll(() => said.length).toBe(5)
   guard.retry()
   await sleep(60)

@@ -3,13 +3,15 @@ import type { PluginLog } from '../../core/plugin.ts'
 import type { Counter, Distribution, Instruments } from '../../core/services/instruments.ts'
 import { RedisFault, type RedisReply } from '../redis.ts'
 
-/** Something that was sent. Exactly one of its ends is called, and nothing behind it but `late`. */
+/** Something that was sent. Exactly one of the first two is called, and behind `failed` at most one of the others. */
 export interface Flight {
   /** False: that was no good reply. */
   arrived(reply: RedisReply): boolean
   failed(): void
   /** The reply to what has failed for want of time. */
   late(reply: RedisReply): void
+  /** There will be no reply: the store may have done it or not. */
+  lost(): void
 }
 
 /** What is known of a zone that has failed. */
@@ -98,9 +100,14 @@ export class Guard {
       const isLate = !this.#flights.delete(flight)
       if (isLate) {
         if (!(answer instanceof RedisFault)) flight.late(answer)
+        else if (isDoubtful(answer)) flight.lost()
         return
       }
-      if (answer instanceof RedisFault) return this.#fail(zone, flight, answer)
+      if (answer instanceof RedisFault) {
+        this.#fail(zone, flight, answer)
+        if (isDoubtful(answer)) flight.lost()
+        return
+      }
       this.#durations.record((performance.now() - sentAt) / 1000)
       const breaker = this.#breakers.get(zone)
       if (!flight.arrived(answer))
@@ -125,13 +132,17 @@ export class Guard {
   }
 
   #arm(time: number): void {
-    // When a busy process finds its time up, the reply may have come meanwhile: sockets are read before that is decided.
-    this.#timer = setTimeout(() => setImmediate(() => this.#expire()), Math.max(1, Math.ceil(time))).unref()
+    const look = (): void => {
+      const now = performance.now()
+      // When a busy process finds its time up, the reply may have come meanwhile: sockets are read before that is decided.
+      setImmediate(() => this.#expire(now))
+    }
+    this.#timer = setTimeout(look, Math.max(1, Math.ceil(time))).unref()
   }
 
-  #expire(): void {
+  /** `now`: before the sockets were read. */
+  #expire(now: number): void {
     this.#timer = null
-    const now = performance.now()
     for (const [flight, { zone, sentAt }] of this.#flights) {
       const rest = sentAt + this.#timeout - now
       if (rest > 0) return this.#arm(rest)
@@ -169,6 +180,11 @@ export class Guard {
     this.#log.info('the store of limits works again')
     this.#onRecovery()
   }
+}
+
+/** Whether the store may have done what it gave no reply to. */
+function isDoubtful({ kind }: RedisFault): boolean {
+  return kind === 'disconnected' || kind === 'timeout'
 }
 
 const timedOut = new RedisFault('timeout', 'Redis did not answer in time')

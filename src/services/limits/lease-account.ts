@@ -1,6 +1,6 @@
 import type { Limit } from '../../core/services/limits.ts'
-import { type Terms, termsOf } from './counter.ts'
-import { horizon, type Pool } from './lease.ts'
+import { capacityOf, type Terms, termsOf } from './counter.ts'
+import { horizon, type Pool, portion, term, tidying } from './lease.ts'
 
 /** One limit of the configuration as a worker counts by it: that of the latest configuration under its name. */
 export class Book {
@@ -58,22 +58,21 @@ export class Account {
   uses: number[] | null
   /** Index in the petition that is being written; -1: not in it. */
   slot = -1
-  /** All units admitted so far, and how many they were at the last look for idle ones. */
+  /** All units admitted so far. */
   admitted = 0
-  seen = 0
   /** The same when `rate` (units per millisecond) was measured, and when that was. */
   measured = 0
   measuredAt: number
   rate = 0
-  /** When the primary was last asked about it. */
-  askedAt: number
+  /** When it was last used or asked about. */
+  touchedAt: number
   #firstOfLast = 0
 
   constructor(book: Book, key: string, now: number) {
     this.book = book
     this.key = key
     this.measuredAt = now
-    this.askedAt = now
+    this.touchedAt = now
     this.uses = book.terms.algorithm === 'sliding_log' ? [] : null
   }
 
@@ -81,6 +80,7 @@ export class Account {
   spend(units: number, now: number): void {
     this.permits -= units
     this.admitted += units
+    this.touchedAt = now
     if (this.book.isConcurrency) {
       this.inFlight += units
       return
@@ -101,15 +101,41 @@ export class Account {
   wanted(now: number): number {
     if (!this.book.lends) return 0
     if (this.book.isConcurrency) return this.tight ? 0 : this.inFlight >> 2
-    this.measure(now)
-    const want = Math.floor(this.rate * horizon) - this.permits
+    this.#measure(now)
+    const want = Math.floor(Math.max(this.rate * horizon, this.#slice)) - this.permits
     return want < 2 ? 0 : want
   }
 
-  measure(now: number): void {
+  /** Lays aside what it will not need soon. Called every so often. */
+  tidy(now: number): void {
+    const quiet = now - this.touchedAt
+    if (quiet >= term || quiet > Math.max(tidying, gaps / this.rate)) this.#rest(now)
+    else if (this.book.isConcurrency) this.surrender(Math.max(1, this.inFlight))
+    else {
+      this.#measure(now)
+      this.surrender(Math.ceil(2 * Math.max(this.rate * horizon, this.#slice)))
+    }
+  }
+
+  /** What came lately comes no more. */
+  #rest(now: number): void {
+    this.rate = 0
+    this.measured = this.admitted
+    this.measuredAt = now
+    this.surrender()
+  }
+
+  /** What it will use in a whole term, if that is little. */
+  get #slice(): number {
+    return Math.min(this.rate * term, capacityOf(this.book.terms) / portion)
+  }
+
+  /** The rate is that of the last few units, or of the last term. */
+  #measure(now: number): void {
     const elapsed = now - this.measuredAt
-    if (elapsed < shortest) return
-    this.rate = (this.admitted - this.measured) / elapsed
+    const units = this.admitted - this.measured
+    if (elapsed < shortest || (this.rate > 0 && units < enough && elapsed < term)) return
+    this.rate = units / elapsed
     this.measured = this.admitted
     this.measuredAt = now
   }
@@ -140,5 +166,9 @@ export class Account {
   }
 }
 
-/** Milliseconds over which a rate is measured at least. */
+/** Milliseconds over which a rate is measured at least, and units that make it one. */
 const shortest = 5
+const enough = 8
+
+/** A key is at rest when so many times as much time has passed as between two units before. */
+const gaps = 8

@@ -95,7 +95,7 @@ export class Exchange {
     for (let i = 0; i < ask.accounts.length; i++) {
       const account = ask.accounts[i] as Account
       const cost = ask.costs[i] as number
-      account.askedAt = now
+      account.touchedAt = now
       const given = Math.min(cost, account.permits)
       account.permits -= given
       account.returned += given

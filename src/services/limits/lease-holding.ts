@@ -1,6 +1,6 @@
 import type { Limit } from '../../core/services/limits.ts'
 import { termsOf } from './counter.ts'
-import { type BookTerms, horizon, type Pool, tidying } from './lease.ts'
+import { type BookTerms, type Pool, tidying } from './lease.ts'
 import { Account, Book } from './lease-account.ts'
 
 /** Accounts that a worker remembers at most: those that hold nothing can be forgotten at any time. */
@@ -87,28 +87,17 @@ export class Holding {
   #tidy(): void {
     const now = this.#now()
     for (const account of this.#lent) {
-      const isIdle = account.admitted === account.seen
-      account.seen = account.admitted
-      if (isIdle) {
-        account.rate = 0
-        account.measured = account.admitted
-        account.measuredAt = now
-        account.surrender()
-      } else if (account.book.isConcurrency) account.surrender(account.inFlight)
-      else {
-        account.measure(now)
-        account.surrender(Math.ceil(2 * horizon * account.rate))
-      }
+      account.tidy(now)
       // A loan that is used too slowly to run out must be renewed before its time is over.
-      const ends = account.permits > 0 && account.until - now < 2 * tidying
-      if (ends || account.returned !== 0 || (isIdle && account.used !== 0)) this.#settle(account)
+      const ends = account.until - now < 2 * tidying && (account.permits > 0 || account.used > 0)
+      if (ends || account.returned !== 0) this.#settle(account)
       if (account.permits === 0 && account.used === 0 && account.inFlight === 0) this.#lent.delete(account)
     }
     if (now - this.#sweptAt < lifetime / 2) return
     this.#sweptAt = now
     for (const book of this.books) {
       for (const account of book.accounts.values()) {
-        if (account.isEmpty && now - account.askedAt > lifetime && now > account.closedUntil) this.#forget(account)
+        if (account.isEmpty && now - account.touchedAt > lifetime && now > account.closedUntil) this.#forget(account)
       }
     }
     if (this.#accounts > 0 || this.#timer === null) return

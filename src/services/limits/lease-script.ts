@@ -1,14 +1,15 @@
 /**
  * What a node borrows from Redis. Redis keeps the counters, and beside them what each node has borrowed: that takes the place
- * of used units until it is given back, reported as used, or its time is over. Then it counts as used: a node that is gone
- * costs what it held, never more.
+ * of used units until it is given back, reported as used, or its time is over. What becomes then of a node that said nothing
+ * any more is a choice: `strict` counts all it held as used; else it comes back, and if the node did use it without saying so
+ * before it died, so many are admitted too many. Never more than it held.
  *
- * KEYS: one per limit and key (in a cluster one a call). ARGV: name of the node, then `borrowFields` per key and the times of
- * uses of a sliding_log. A reply per key, see `Loan`.
+ * KEYS: one per limit and key (in a cluster one a call). ARGV: name of the node, then of each key what `Loan.message` says.
+ * A reply per key, see `Loan.answered`.
  *
  * - Units used are told as their sum over the loan, so that a report that is repeated counts once.
  * - Whatever the node does not say it holds is not lent to it any more: grants whose reply was lost come back by themselves.
- * - What a node had left of a sliding window that ended comes back with its next message.
+ * - What a node has used of a loan that is over is put right with its next message, for a minute.
  * - A message that was overtaken by a later one (over another connection) changes nothing.
  * - All times are those of Redis. Nodes are told how long a loan holds, and count that from before they asked.
  */
@@ -179,21 +180,28 @@ local function read(key, q)
       holders[string.sub(name, 3)] = { out = p[1], ends = p[2], serial = p[3], seq = p[4], used = p[5] }
     elseif name == 'o:' .. node then
       local p = pieces(value)
-      s.over = { count = p[1], start = p[2], serial = p[3], used = p[4] }
+      s.over = { out = p[1], count = p[2], start = p[3], serial = p[4], used = p[5], time = p[6] }
+    elseif string.sub(name, 1, 2) == 'o:' and now - pieces(value)[6] > 60000 then
+      redis.call('HDEL', key, name)
     end
   end
   return s, holders
 end
 
 local function setOver(key, name, over)
-  redis.call('HSET', key, 'o:' .. name, string.format('%.17g %.17g %.17g %.17g', over.count, over.start, over.serial, over.used))
+  local text = string.format(
+    '%.17g %.17g %.17g %.17g %.17g %.17g', over.out, over.count, over.start, over.serial, over.used, over.time
+  )
+  redis.call('HSET', key, 'o:' .. name, text)
 end
 
--- What is out of a loan that is over was used, for all that is known. What is counted of it so is remembered for a while.
-local function writeOff(key, s, q, name, h)
-  use(s, q, h.out, now)
-  if q.kind ~= 's' or h.out <= 0 then return end
-  local over = { count = h.out, start = s.start, serial = h.serial, used = h.used }
+-- A loan is over. What is out of it was used, or, of a node that is silent, maybe not: that is remembered for a while.
+local function writeOff(key, s, q, name, h, silent)
+  if h.out <= 0 or q.kind == 'c' then return end
+  local count = silent and not q.strict and 0 or h.out
+  use(s, q, count, now)
+  if count > 0 and q.kind ~= 's' then return end
+  local over = { out = h.out, count = count, start = s.start, serial = h.serial, used = h.used, time = now }
   setOver(key, name, over)
   if name == node then s.over = over end
 end
@@ -201,12 +209,14 @@ end
 local function lapse(key, s, q, holders)
   for name, h in pairs(holders) do
     if h.ends <= now then
+      local silent = true
       -- Where there are windows it counts in that in which it was lent.
       if q.kind == 'f' or q.kind == 's' then
         if h.ends - 1 >= s.start then turn(s, q, h.ends - 1) end
+        silent = h.ends < s.finish
       else turn(s, q, now)
       end
-      writeOff(key, s, q, name, h)
+      writeOff(key, s, q, name, h, silent)
       holders[name] = nil
       redis.call('HDEL', key, 'h:' .. name)
     end
@@ -214,15 +224,18 @@ local function lapse(key, s, q, holders)
   turn(s, q, now)
 end
 
--- The node says what it used in all of a loan that is over: the rest is not counted any more.
-local function correct(key, s, r)
+-- The node says what it used in all of a loan that is over.
+local function correct(key, s, q, r)
   local over = s.over
   if not over or over.serial ~= r.overSerial then return end
-  local count = math.min(over.count, math.max(0, r.overUsed - over.used))
-  local unused = over.count - count
-  if unused <= 0 then return end
-  if over.start == s.start then s.count = math.max(0, s.count - unused)
-  elseif over.start == s.start - s.span then s.before = math.max(0, s.before - unused)
+  local count = math.min(over.out, math.max(0, r.overUsed - over.used))
+  local more = count - over.count
+  if q.kind == 'f' or q.kind == 's' then
+    if over.start == s.start then s.count = math.max(0, s.count + more)
+    elseif over.start == s.start - s.span then s.before = math.max(0, s.before + more)
+    end
+  elseif more > 0 then use(s, q, more, now)
+  else return
   end
   over.count = count
   setOver(key, node, over)
@@ -233,10 +246,10 @@ local function settle(key, s, q, holders, r)
   local h = holders[node]
   if h and h.serial ~= r.serial then
     if h.serial > r.serial then return nil end
-    writeOff(key, s, q, node, h)
+    writeOff(key, s, q, node, h, true)
     h = nil
   end
-  correct(key, s, r)
+  correct(key, s, q, r)
   if not h then
     -- A new loan; or Redis has lost its memory, and learns what is out.
     return { out = r.held, ends = 0, serial = r.serial, seq = r.seq, used = r.used }
@@ -263,7 +276,8 @@ for i, key in ipairs(KEYS) do
   local q = {
     kind = arg(), capacity = number(), limit = number(), window = number(), from = number(), to = number(),
   }
-  local term, share = number(), number()
+  local term = number()
+  q.strict = number() == 1
   local r = { serial = number(), seq = number(), used = number(), held = number(), uses = {} }
   r.overSerial, r.overUsed = number(), number()
   local need, want, unit = number(), number(), number()
@@ -284,7 +298,7 @@ for i, key in ipairs(KEYS) do
     local free = q.capacity - level(s, q) - lent
     local granted = math.max(0, math.min(need, math.floor(free + grain)))
     local rest = math.max(0, free - granted)
-    granted = granted + math.max(0, math.min(want, math.floor(rest / (nodes == 1 and 1 or share * nodes))))
+    granted = granted + math.max(0, math.min(want, math.floor(rest / (nodes == 1 and 1 or (q.strict and 2 or 1) * nodes))))
     h.out = h.out + granted
     lent = lent + granted
     local ends = now + term

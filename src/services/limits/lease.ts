@@ -9,11 +9,17 @@ import type { Terms } from './counter.ts'
 /** Where the budget comes from: the counters of this node, or Redis, from which the node itself borrows. */
 export type Pool = 'node' | 'leased' | 'strict'
 
-/** Milliseconds of traffic that one loan is meant for. A worker that is killed loses what is left of so much. */
+/** Milliseconds of traffic that one loan is meant for, however much that is. */
 export const horizon = 50
 
 /** Milliseconds for which a loan holds at most; each exchange begins them anew. */
-export const term = 1000
+export const term = 5000
+
+/**
+ * A loan that is no larger than such a part of the limit is meant for a whole term: of a thousand keys with little traffic
+ * each, few requests have to ask (native-notes/limits.md).
+ */
+export const portion = 32
 
 /** Milliseconds by which loans end before their window: clocks that are being adjusted run up to 0.05 % apart. */
 export const margin = 2

@@ -51,15 +51,25 @@ export class WholeCheck implements Asker {
   }
 
   late(decision: Decision): void {
-    if (decision.slot === '') return
-    for (const slot of slotsOf(decision, this.#rule, this.#shard, this.#counters, this.#costs))
+    if (decision.slot !== '') this.#giveBack(decision)
+  }
+
+  lost(slot: string): void {
+    this.#giveBack({ slot, wouldRefuse: 0 })
+  }
+
+  #giveBack(taken: Taken): void {
+    for (const slot of slotsOf(taken, this.#rule, this.#shard, this.#counters, this.#costs))
       this.#host.slots.giveBack(slot)
   }
 }
 
+/** What of a decision says which slots were taken. */
+export type Taken = Pick<Decision, 'slot' | 'wouldRefuse'>
+
 /** The slots that a request took. */
 export function slotsOf(
-  decision: Decision,
+  taken: Taken,
   rule: Rule,
   shard: number,
   counters: readonly string[],
@@ -69,8 +79,8 @@ export function slotsOf(
   const saidAt = Date.now()
   for (const [i, { algorithm, window }] of rule.limits.entries()) {
     const cost = costs[i] as number
-    const isTaken = algorithm === 'concurrency' && cost > 0 && (decision.wouldRefuse & (1 << i)) === 0
-    if (isTaken) slots.push({ key: counters[i] as string, shard, name: decision.slot, cost, window, saidAt })
+    const isTaken = algorithm === 'concurrency' && cost > 0 && (taken.wouldRefuse & (1 << i)) === 0
+    if (isTaken) slots.push({ key: counters[i] as string, shard, name: taken.slot, cost, window, saidAt })
   }
   return slots
 }

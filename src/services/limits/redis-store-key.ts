@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Limit } from '../../core/services/limits.ts'
 
 /** Longer keys are named by their hash: clients choose them. */
-const longest = 64
+const longest = 160
 
 /** What the names of all counters of a limit begin with. An algorithm never meets what another one has stored. */
 export function counterPrefix({ algorithm, name }: Limit): string {

@@ -2,7 +2,7 @@ import type { Admission } from '../../core/services/limits.ts'
 import type { Asker, Decision, Slot } from './batch.ts'
 import type { Rule } from './batch-rule.ts'
 import { StoreAdmission } from './redis-store-admission.ts'
-import { type CheckHost, slotsOf } from './redis-store-check.ts'
+import { type CheckHost, slotsOf, type Taken } from './redis-store-check.ts'
 import { slotOf } from './redis-store-key.ts'
 import { skills } from './scripts.ts'
 
@@ -147,6 +147,10 @@ class Part implements Asker {
     for (const slot of this.#slotsOf(decision)) this.#host.slots.giveBack(slot)
   }
 
+  lost(slot: string): void {
+    for (const one of this.#slotsOf({ slot, wouldRefuse: 0 })) this.#host.slots.giveBack(one)
+  }
+
   /** Whether it has counted the request for that limit. */
   hasTaken(index: number): boolean {
     const { decision } = this
@@ -170,7 +174,7 @@ class Part implements Asker {
     }
   }
 
-  #slotsOf(decision: Decision): Slot[] {
-    return decision.slot === '' ? [] : slotsOf(decision, this.#rule, this.shard, this.#counters, this.#costs)
+  #slotsOf(taken: Taken): Slot[] {
+    return taken.slot === '' ? [] : slotsOf(taken, this.#rule, this.shard, this.#counters, this.#costs)
   }
 }

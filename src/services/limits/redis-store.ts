@@ -158,9 +158,14 @@ export class RedisLimitStore implements LimitStore, CheckHost, Kept {
       this.#decisions[decidedBy].add(1)
       return presumed(decidedBy, limits, keys)
     }
-    this.#decisions.node.add(1)
     const admission = node.admit(limits, keys, costs)
-    if (admission instanceof Promise) return admission.then((said) => new NodeAdmission(node, said))
+    if (admission instanceof Promise) return admission.then((said) => this.#byNode(node, said))
+    return this.#byNode(node, admission)
+  }
+
+  /** The node's own primary may be too busy to say, too. */
+  #byNode(node: LimitStore, admission: Admission): Admission {
+    this.#decisions[admission.decidedBy === 'deny' ? 'deny' : 'node'].add(1)
     return new NodeAdmission(node, admission)
   }
 
@@ -206,6 +211,7 @@ export class RedisLimitStore implements LimitStore, CheckHost, Kept {
         batch.fail()
       },
       late: (reply) => batch.deliverLate(reply),
+      lost: () => batch.lose(),
     }
   }
 
@@ -219,7 +225,7 @@ export class RedisLimitStore implements LimitStore, CheckHost, Kept {
   #scriptOf(bits: number): RedisScript {
     let script = this.#scripts.get(bits)
     if (script === undefined) {
-      script = this.#redis.script(limitScript(bits), patience)
+      script = this.#redis.script(limitScript(bits), patience, 'bytes')
       this.#scripts.set(bits, script)
     }
     return script

@@ -41,7 +41,8 @@ const parts: readonly (readonly [bits: number, lua: string])[] = [
  *
  * Reply: the time, then per checked request 0 (admitted, nothing to say) or 1, index of the limit that refused or -1, time to
  * wait (-1: for ever), delay, bits of those that would have refused; then per limit what is left, when it is whole again,
- * and a receipt if asked for. All are whole numbers, times in milliseconds.
+ * and a receipt if asked for. All are whole numbers, times in milliseconds. They come as doubles (little-endian) in one
+ * string: a client reads that in a fraction of the time that as many numbers of a reply take.
  */
 export function limitScript(bits: number): string {
   const chosen = parts.filter(([needed]) => (bits & needed) !== 0).map(([, lua]) => lua)
@@ -147,5 +148,11 @@ while argument <= #ARGV do
   end
 end
 for _, state in ipairs(changed) do state.limit.kind.save(state.limit, state) end
-return reply
+-- In pieces: what a function gives back must fit on the stack.
+local pieces = {}
+for first = 1, size, 64 do
+  local last = math.min(first + 63, size)
+  pieces[#pieces + 1] = struct.pack('<' .. string.rep('d', last - first + 1), unpack(reply, first, last))
+end
+return table.concat(pieces)
 `
