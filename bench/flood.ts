@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FloodJob, FloodResult, SteadyJob, SteadyResult } from './flood-client.ts'
 import { createFolder, loadCore, startProcess } from './processes.ts'
+import { table } from './report.ts'
 import { startGateway, startOrigin } from './servers.ts'
 import { audience, benchSigner, issuer } from './signed.ts'
 import { median } from './statistics.ts'
@@ -157,4 +158,31 @@ upstreams:
 `,
   )
   return file
+}
+
+export function floodText(rows: readonly FloodRow[]): string {
+  return table(
+    [
+      'algorithm',
+      'p50 ms alone',
+      'flooded',
+      'p99 ms alone',
+      'flooded',
+      'p99 ratio',
+      'bad tokens',
+      'a second',
+      'failed',
+    ],
+    rows.map((row) => [
+      row.algorithm,
+      row.alone.p50.toFixed(2),
+      row.flooded.p50.toFixed(2),
+      row.alone.p99.toFixed(2),
+      row.flooded.p99.toFixed(2),
+      row.ratio.toFixed(2),
+      String(row.badTokens),
+      row.badPerSecond.toFixed(0),
+      String(row.failed),
+    ]),
+  )
 }

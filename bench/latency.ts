@@ -3,14 +3,18 @@ import { join } from 'node:path'
 import { startRedis, writeKeys } from './fullchain.ts'
 import type { LatencyJob, LatencyResult, Percentiles } from './latency-client.ts'
 import { type Generator, measure, requestsOf } from './load.ts'
+import { rivals, startProxy } from './peers/index.ts'
 import { createFolder, isInstalled, loadCore, type Started, startProcess } from './processes.ts'
 import { table } from './report.ts'
 import type { Plan } from './rounds.ts'
-import { type Origin, rivals, root, startGateway, startOrigin, startProxy } from './servers.ts'
+import { type Origin, root, startGateway, startOrigin } from './servers.ts'
 import { median } from './statistics.ts'
 
 /** Shares of a target's maximum at which it is measured. */
 const shares = [0.5, 0.8]
+
+/** Less of the maximum than that is not tried where the client can't keep time: the core that it shares is too busy. */
+const leastShare = 0.25
 
 /** Milliseconds that the client may be late by itself, for 99 of 100 requests: beyond, its figures say nothing of the target. */
 const mostLag = 0.5
@@ -116,8 +120,8 @@ async function rowOf(
   // As fast as the client can: it shares its core with the origin.
   let rate = share * maximum
   let probe = await send(jobOf(target, rate, Math.min(1, plan.seconds)))
-  while (!isOnTime(probe) && rate > 0.1 * maximum) {
-    rate *= 0.85
+  while (!isOnTime(probe) && rate > leastShare * maximum) {
+    rate *= 0.75
     probe = await send(jobOf(target, rate, Math.min(1, plan.seconds)))
   }
   const both: (readonly [through: LatencyResult, direct: LatencyResult])[] = []

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createFolder, loadCore, startProcess } from './processes.ts'
+import { createInterface, type Interface } from 'node:readline'
+import { createFolder, loadCore, type Started, startProcess } from './processes.ts'
 
 /** What sends the requests. autocannon is the generator of record; wrk needs less of the core that it shares. */
 export type Generator = 'autocannon' | 'wrk'
@@ -13,6 +14,10 @@ export interface LoadJob {
   readonly paths: readonly string[]
   /** Values of the Authorization field, in turns; none: without. */
   readonly credentials?: readonly string[]
+  /** Speaks TLS and believes every certificate. */
+  readonly secure?: boolean
+  /** Bytes of body to send with POST; 0: GET. */
+  readonly upload?: number
 }
 
 export interface LoadResult {
@@ -26,19 +31,8 @@ export interface LoadResult {
 }
 
 /** Runs one measurement on the load core. Throws when the generator fails. */
-export async function measure(generator: Generator, job: LoadJob): Promise<LoadResult> {
-  const started =
-    generator === 'wrk'
-      ? startProcess(loadCore, 'wrk', wrkArguments(job))
-      : startProcess(loadCore, process.execPath, [join(import.meta.dirname, 'load-client.js'), JSON.stringify(job)])
-  let output = ''
-  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const status = await new Promise<number | null>((resolve) => {
-    started.process.once('close', resolve)
-    started.process.once('error', () => resolve(null))
-  })
-  if (status !== 0) throw new Error(`${generator} failed\n${output}${started.stderr()}`)
-  return generator === 'wrk' ? readWrk(output) : (JSON.parse(output) as LoadResult)
+export function measure(generator: Generator, job: LoadJob): Promise<LoadResult> {
+  return generator === 'wrk' ? measureWithWrk(job) : measureWithAutocannon(job)
 }
 
 /** The requests of a job: as many as it takes to see every path and every credential. */
@@ -49,13 +43,54 @@ export function requestsOf({ paths, credentials = [] }: LoadJob): { path: string
   }))
 }
 
+interface Client {
+  readonly started: Started
+  readonly lines: Interface
+}
+
+let client: Client | null = null
+
+/** One process for all measurements: what its engine has learnt in one it knows in the next. Jobs in, results out, by line. */
+async function measureWithAutocannon(job: LoadJob): Promise<LoadResult> {
+  if (client === null) {
+    const started = startProcess(loadCore, process.execPath, [join(import.meta.dirname, 'load-client.js')])
+    client = { started, lines: createInterface({ input: started.process.stdout as NodeJS.ReadableStream }) }
+  }
+  const { started, lines } = client
+  started.process.stdin?.write(`${JSON.stringify(job)}\n`)
+  return new Promise((resolve, reject) => {
+    lines.once('line', (line) => {
+      lines.removeAllListeners('close')
+      resolve(JSON.parse(line) as LoadResult)
+    })
+    lines.once('close', () => {
+      client = null
+      reject(new Error(`autocannon failed\n${started.stderr()}`))
+    })
+  })
+}
+
+async function measureWithWrk(job: LoadJob): Promise<LoadResult> {
+  const started = startProcess(loadCore, 'wrk', wrkArguments(job))
+  let output = ''
+  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const status = await new Promise<number | null>((resolve) => {
+    started.process.once('close', resolve)
+    started.process.once('error', () => resolve(null))
+  })
+  if (status !== 0) throw new Error(`wrk failed\n${output}${started.stderr()}`)
+  return readWrk(output)
+}
+
 function wrkArguments(job: LoadJob): string[] {
-  const { port, connections, seconds } = job
+  const { port, connections, seconds, upload = 0, secure = false } = job
   const script = join(createFolder(), 'requests.lua')
   const list = requestsOf(job)
     .map(({ path, credential }) => {
       const headers = credential === null ? '{}' : `{ authorization = ${JSON.stringify(credential)} }`
-      return `wrk.format('GET', ${JSON.stringify(path)}, ${headers})`
+      return upload === 0
+        ? `wrk.format('GET', ${JSON.stringify(path)}, ${headers})`
+        : `wrk.format('POST', ${JSON.stringify(path)}, ${headers}, string.rep('x', ${upload}))`
     })
     .join(', ')
   writeFileSync(
@@ -70,7 +105,9 @@ done = function(summary, latency)
 end
 `,
   )
-  return ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, `http://127.0.0.1:${port}`]
+  const url = `${secure ? 'https' : 'http'}://127.0.0.1:${port}`
+  // wrk counts whole seconds.
+  return ['-t1', `-c${connections}`, `-d${Math.max(1, Math.round(seconds))}s`, '--timeout', '10s', '-s', script, url]
 }
 
 /** wrk counts in microseconds. */

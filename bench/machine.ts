@@ -29,8 +29,12 @@ export function describeMachine(): Machine {
       'uWebSockets.js': packageVersion(join(root, 'node_modules/uWebSockets.js')),
       undici: packageVersion(join(root, 'node_modules/undici')),
       autocannon: packageVersion(join(root, 'node_modules/autocannon')),
+      '@fastify/http-proxy': packageVersion(join(root, 'node_modules/@fastify/http-proxy')),
+      'http-proxy': packageVersion(join(root, 'node_modules/http-proxy')),
       nginx: commandVersion('nginx', '-v', /nginx\/([\d.]+)/),
       haproxy: commandVersion('haproxy', '-v', /version ([\d.]+)/),
+      caddy: commandVersion('caddy', 'version', /v?([\d.]+)/),
+      redis: commandVersion('redis-server', '-v', /v=([\d.]+)/),
       wrk: commandVersion('wrk', '-v', /wrk \D*([\d.]+)/),
     },
   }

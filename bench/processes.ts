@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
+import { request as requestSecurely } from 'node:https'
 import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,27 +19,34 @@ export function isInstalled(command: string): boolean {
   return spawnSync('which', [command]).status === 0
 }
 
+/** Files, and so connections, that a process may have open at most. */
+export function openFiles(): number {
+  const limit = spawnSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).stdout.trim()
+  return limit === 'unlimited' ? 1_000_000 : Number(limit)
+}
+
 export interface Started {
   readonly process: ChildProcess
-  /** Everything that it wrote to standard error. */
+  /** What it wrote to standard error, the end of it. */
   stderr(): string
   /** Ends the process and its children; settles when it is gone. */
   stop(): Promise<void>
 }
 
-/** Starts a command on a core. Its group ends with the bench, whatever happens. */
+/** Starts a command on a core, or wherever it likes (`null`). Its group ends with the bench, whatever happens. */
 export function startProcess(
-  core: number,
+  core: number | null,
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
   /** File that standard output goes to, in place of a pipe. */
   outputFile: string | null = null,
 ): Started {
-  const [file, ...rest] = canPin ? ['taskset', '-c', String(core), command, ...args] : [command, ...args]
+  const [file, ...rest] =
+    canPin && core !== null ? ['taskset', '-c', String(core), command, ...args] : [command, ...args]
   const child = spawn(file, rest, {
     env: { ...process.env, ...env },
-    stdio: ['ignore', outputFile === null ? 'pipe' : openSync(outputFile, 'a'), 'pipe'],
+    stdio: ['pipe', outputFile === null ? 'pipe' : openSync(outputFile, 'a'), 'pipe'],
     // A group of its own: the workers that it forks can be reached too.
     detached: true,
   })
@@ -108,17 +117,28 @@ export async function untilReady(
   while (performance.now() - begin < patience) {
     const { exitCode, signalCode } = started.process
     if (exitCode !== null || signalCode !== null) throw new Error(`ended before it was ready\n${started.stderr()}`)
-    const status = await fetch(url, credential === null ? {} : { headers: { authorization: credential } }).then(
-      async (response) => {
-        await response.arrayBuffer()
-        return response.status
-      },
-      () => 0,
-    )
+    const status = await statusOf(url, credential)
     if (status === 200) return performance.now() - begin
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   throw new Error(`not ready after ${patience / 1000} s: ${url}\n${started.stderr()}`)
+}
+
+/** Status of the answer, whatever certificate it comes with; 0: none. */
+function statusOf(url: string, credential: string | null): Promise<number> {
+  const headers = credential === null ? {} : { authorization: credential }
+  return new Promise((resolve) => {
+    const take = (res: IncomingMessage): void => {
+      res.resume().once('close', () => resolve(res.statusCode ?? 0))
+    }
+    const options = { headers, agent: false, timeout: 5_000 }
+    const req = url.startsWith('https:')
+      ? requestSecurely(url, { ...options, rejectUnauthorized: false }, take)
+      : request(url, options, take)
+    req.once('timeout', () => req.destroy())
+    req.once('error', () => resolve(0))
+    req.end()
+  })
 }
 
 /** Processor time of a process and its descendants so far, in microseconds; 0 where /proc is missing. */

@@ -1,21 +1,32 @@
-import type { FloodRow } from './flood.ts'
-import type { JwtRow } from './jwt.ts'
 import type { Machine } from './machine.ts'
-import type { MicroRow } from './micro.ts'
-import type { Row } from './rounds.ts'
-import type { RoutesResult } from './routes.ts'
+import { type Choice, full, type Group, type Plan, type Row, ratioBetween } from './rounds.ts'
+import type { Findings } from './workloads/workload.ts'
 
 /** What `--json` writes. Absent sections were not asked for. */
 export interface Report {
   readonly startedAt: string
   readonly machine: Machine
-  readonly plan: Readonly<Record<string, unknown>>
-  micro?: readonly MicroRow[]
-  jwt?: readonly JwtRow[]
-  flood?: readonly FloodRow[]
-  passthrough?: readonly Row[]
-  fullchain?: readonly Row[]
-  routes?: RoutesResult
+  readonly plan: Plan & { readonly quick: boolean; readonly choice: Choice }
+  readonly sections: readonly Section[]
+  readonly goals: readonly Goal[]
+  readonly notes: readonly string[]
+}
+
+/** What is promised, and what was measured. */
+export interface Goal {
+  readonly what: string
+  readonly value: string
+  readonly wanted: string
+  readonly isMet: boolean
+}
+
+/** A workload and what it found. */
+export interface Section extends Findings {
+  readonly name: string
+  readonly title: string
+  readonly about: string
+  /** How long it took. */
+  readonly seconds: number
 }
 
 export function machineText({ processor, cores, memory, kernel, pinned, versions }: Machine): string {
@@ -24,87 +35,87 @@ export function machineText({ processor, cores, memory, kernel, pinned, versions
   return `${processor}, ${cores} cores, ${memory}, ${kernel}\n${list.join(' · ')}\n${pinning}`
 }
 
-export function microText(rows: readonly MicroRow[]): string {
-  return table(
-    ['suite', 'case', 'ns/op', 'bytes/op'],
-    rows.map((row) => [row.suite, row.case, row.nanoseconds.toFixed(1), String(row.bytes)]),
-  )
+export function sectionText({ title, about, seconds, groups, notes = [], text }: Section): string {
+  const parts = [
+    `## ${title} (${seconds} s)`,
+    about,
+    ...groups.map(groupText),
+    ...(text === undefined ? [] : [text]),
+    ...notes,
+  ]
+  return parts.join('\n\n')
 }
 
-export function jwtText(rows: readonly JwtRow[]): string {
-  return table(
-    ['algorithm', 'signatures checked by', 'µs/token', 'event loop µs', 'cpu µs'],
-    rows.map((row) => [row.algorithm, row.way, row.elapsed.toFixed(1), row.loop.toFixed(1), row.processor.toFixed(1)]),
-  )
+export function groupText(group: Group): string {
+  const { head, rows } = cellsOf(group)
+  return [`**${group.title}** (${group.generator})\n`, table(head, rows), ...groupNotes(group)].join('\n')
 }
 
-export function floodText(rows: readonly FloodRow[]): string {
-  return table(
-    [
-      'algorithm',
-      'p50 ms alone',
-      'flooded',
-      'p99 ms alone',
-      'flooded',
-      'p99 ratio',
-      'bad tokens',
-      'a second',
-      'failed',
-    ],
-    rows.map((row) => [
-      row.algorithm,
-      row.alone.p50.toFixed(2),
-      row.flooded.p50.toFixed(2),
-      row.alone.p99.toFixed(2),
-      row.flooded.p99.toFixed(2),
-      row.ratio.toFixed(2),
-      String(row.badTokens),
-      row.badPerSecond.toFixed(0),
-      String(row.failed),
-    ]),
-  )
-}
-
-/** The ratios are the first row's figures divided by those of the row, for each generator. */
-export function rowsText(rows: readonly Row[]): string {
-  return table(
-    [
-      'load',
+/** The table of a group. Ratios are the first row's figures by those of the row, round by round. */
+export function cellsOf({ rows, unit }: Group): { head: string[]; rows: string[][] } {
+  const figures = Object.keys(rows[0]?.figures ?? {})
+  const [first] = rows
+  return {
+    head: [
       'proxy',
-      'req/s',
+      unit,
       'spread',
       'p50 ms',
       'p99 ms',
-      'cpu µs/req',
+      'core',
+      `cpu µs`,
+      ...figures,
       'failed',
-      'req/s ratio',
-      'p99 ratio',
+      'ratio',
+      'of rounds',
       'cpu ratio',
     ],
-    rows.map((row) => {
-      const first = rows.find(({ generator }) => generator === row.generator) as Row
+    rows: rows.map((row) => {
+      const { median, least, most } = ratioBetween(first as Row, row)
       return [
-        row.generator,
         row.name,
         row.perSecond.toFixed(0),
-        `${(row.spread * 100).toFixed(1)} %`,
+        percent(row.spread),
         row.p50.toFixed(2),
         row.p99.toFixed(2),
+        `${percent(row.busy)}${row.busy < full ? ' *' : ''}`,
         row.processorTime.toFixed(1),
+        ...figures.map((name) => figure(row.figures[name] as number)),
         String(row.failed),
-        (first.perSecond / row.perSecond).toFixed(2),
-        (first.p99 / row.p99).toFixed(2),
-        (first.processorTime / row.processorTime).toFixed(2),
+        ...(row === first
+          ? ['', '', '']
+          : [
+              median.toFixed(2),
+              `${least.toFixed(2)}–${most.toFixed(2)}`,
+              (first as Row).processorTime === 0 ? '' : (row.processorTime / (first as Row).processorTime).toFixed(2),
+            ]),
       ]
     }),
-  )
+  }
 }
 
-export function routesText({ routes, rows, readyAfter, bytesPerRoute }: RoutesResult): string {
-  const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`
-  return `${rowsText(rows)}
-ready after ${seconds(readyAfter.one)} with 1 route, ${seconds(readyAfter.many)} with ${routes}
-${Math.round(bytesPerRoute)} bytes of resident memory a route`
+/** What has to be known to read the table. */
+export function groupNotes({ rows, generator }: Group): string[] {
+  const isLimited = rows.some(({ busy }) => busy < full)
+  const broken = rows.filter(({ failed, rounds }) => failed > 0.01 * rounds.reduce((sum, one) => sum + one.requests, 0))
+  return [
+    ...(isLimited ? [`* ${generator} and the origin, on their core, were the limit: compare the processor time.`] : []),
+    ...broken.map(({ name }) => `${name}: too many requests failed for its figures to mean anything.`),
+  ]
+}
+
+function figure(value: number): string {
+  return Math.abs(value) < 10 ? value.toFixed(2) : value.toFixed(0)
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
+}
+
+export function goalsText(goals: readonly Goal[]): string {
+  if (goals.length === 0) return ''
+  const cells = goals.map(({ what, value, wanted, isMet }) => [what, value, wanted, isMet ? 'met' : 'missed'])
+  return `## Goals\n\n${table(['goal', 'measured', 'wanted', ''], cells)}`
 }
 
 /** A table of Markdown, its columns aligned. */

@@ -1,15 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  createFolder,
-  freePort,
-  gatewayCore,
-  isInstalled,
-  loadCore,
-  type Started,
-  startProcess,
-  untilReady,
-} from './processes.ts'
+import { createFolder, freePort, gatewayCore, loadCore, type Started, startProcess, untilReady } from './processes.ts'
 
 /** The folder of the repository; this file runs from .cache/bench/bench. */
 export const root = join(import.meta.dirname, '../../..')
@@ -28,6 +19,7 @@ export interface Origin {
   stop(): Promise<void>
 }
 
+/** The upstream of everything that is measured. */
 export async function startOrigin(): Promise<Origin> {
   const started = startProcess(loadCore, process.execPath, [join(import.meta.dirname, 'origin.js')])
   const port = await new Promise<number>((resolve, reject) => {
@@ -37,69 +29,72 @@ export async function startOrigin(): Promise<Origin> {
   return { port, stop: () => started.stop() }
 }
 
-/** Names of the proxies that can be compared on this machine, the gateway first. */
-export function rivals(): string[] {
-  return ['sluice', ...['nginx', 'haproxy'].filter(isInstalled)]
+/** The text of a file of bench/configs with its `{{marks}}` filled in. */
+export function fillConfig(file: string, values: Readonly<Record<string, string>>): string {
+  const template = readFileSync(join(root, 'bench/configs', file), 'utf8')
+  return template.replaceAll(/\{\{(\w+)\}\}/g, (_match, key: string) => {
+    const value = values[key]
+    if (value === undefined) throw new Error(`bench/configs/${file}: nothing to put in place of ${key}`)
+    return value
+  })
 }
 
-export async function startProxy(name: string, originPort: number): Promise<Proxy> {
-  if (name === 'sluice') return startGateway(join(root, 'bench/configs/passthrough.yaml'), originPort)
-  return startRival(name, name === 'nginx' ? 'nginx.conf' : 'haproxy.cfg', originPort)
+/** How a command is started that takes its configuration by file. */
+export interface Launch {
+  readonly name: string
+  readonly command: string
+  readonly args: (configPath: string, folder: string) => readonly string[]
+  readonly config: string
+  readonly values: Readonly<Record<string, string>>
+  readonly env?: NodeJS.ProcessEnv
+  readonly secure?: boolean
+  readonly credential?: string | null
 }
 
-/** nginx or HAProxy with a file of bench/configs, in which `{{port}}` and the like are filled in. */
-export async function startRival(
-  name: string,
-  file: string,
-  originPort: number,
-  more: Readonly<Record<string, string>> = {},
-  credential: string | null = null,
-): Promise<Proxy> {
+/** Starts a proxy on the core of those who are measured, with a file of bench/configs and a folder of its own. */
+export async function launch(job: Launch): Promise<Proxy> {
+  const { name, command, args, config, values, env = {}, secure = false, credential = null } = job
   const port = await freePort()
   const folder = createFolder()
-  const path = join(folder, file)
-  const template = readFileSync(join(root, 'bench/configs', file), 'utf8')
-  const values: Record<string, string> = { folder, port: String(port), origin: String(originPort), ...more }
-  writeFileSync(
-    path,
-    template.replaceAll(/\{\{(\w+)\}\}/g, (_match, key: string) => values[key] as string),
-  )
-  const args = name === 'nginx' ? ['-p', folder, '-c', path] : ['-db', '-f', path]
-  const started = startProcess(gatewayCore, name, args, {}, join(folder, 'stdout'))
-  return {
-    name,
-    port,
-    started,
-    readyAfter: await untilReady(started, `http://127.0.0.1:${port}/api/ready`, credential),
-  }
+  const path = join(folder, config)
+  writeFileSync(path, fillConfig(config, { folder, port: String(port), ...values }))
+  const started = startProcess(gatewayCore, command, args(path, folder), env, join(folder, 'stdout'))
+  const url = `${secure ? 'https' : 'http'}://127.0.0.1:${port}/api/svc1/ready`
+  return { name, port, started, readyAfter: await untilReady(started, url, credential) }
 }
 
-/** The gateway with one worker. The configuration takes its ports from the environment. */
+/** How the gateway is started. */
+export interface GatewayOptions {
+  readonly workers?: number
+  readonly core?: number | null
+  readonly secure?: boolean
+  /** dist/main.js of another commit. */
+  readonly main?: string
+}
+
+/** The gateway, with one worker. The configuration takes its ports from the environment. */
 export async function startGateway(
   configPath: string,
   originPort: number,
   env: Readonly<Record<string, string>> = {},
   credential: string | null = null,
-  /** Of the engine; the worker inherits them. */
+  /** Of the engine; the workers inherit them. */
   flags: readonly string[] = [],
+  options: GatewayOptions = {},
 ): Promise<Proxy> {
-  const main = join(root, 'dist/main.js')
-  if (!existsSync(main)) throw new Error('dist/main.js is missing: run `npm run build`')
+  const { workers = 1, core = gatewayCore, secure = false, main = join(root, 'dist/main.js') } = options
+  if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\``)
   const port = await freePort()
   const adminPort = await freePort()
-  const started = startProcess(
-    gatewayCore,
-    process.execPath,
-    [...flags, main, 'start', '-c', configPath, '--workers', '1'],
-    {
-      BENCH_PORT: String(port),
-      BENCH_ADMIN_PORT: String(adminPort),
-      BENCH_ORIGIN_PORT: String(originPort),
-      ...env,
-    },
-  )
+  const args = [...flags, main, 'start', '-c', configPath, '--workers', String(workers)]
+  const started = startProcess(core, process.execPath, args, {
+    BENCH_PORT: String(port),
+    BENCH_ADMIN_PORT: String(adminPort),
+    BENCH_ORIGIN_PORT: String(originPort),
+    ...env,
+  })
   started.process.stdout?.resume()
   const readyAfter = await untilReady(started, `http://127.0.0.1:${adminPort}/health/ready`)
-  await untilReady(started, `http://127.0.0.1:${port}/api/svc1/ready`, credential)
+  await untilReady(started, `${secure ? 'https' : 'http'}://127.0.0.1:${port}/api/svc1/ready`, credential)
   return { name: 'sluice', port, started, readyAfter }
 }

@@ -6,10 +6,13 @@ import { createFolder, isInstalled, loadCore, startProcess } from '../processes.
 import type { Frame, Stack } from './stack.ts'
 
 /** Samples a second; not a round number, so that nothing periodic is always or never met. */
-const frequency = 1999
+const frequency = 997
 
-/** Flags of a process whose JavaScript perf shall be able to name. Without inlining each function stands for itself. */
-export const perfFlags: readonly string[] = ['--perf-basic-prof', '--no-turbo-inlining']
+/**
+ * Flags of a process whose JavaScript perf shall be able to name. Functions that the engine has inlined count as those that call
+ * them: to forbid inlining would name them, and make a request a fifth dearer than it is.
+ */
+export const perfFlags: readonly string[] = ['--perf-basic-prof']
 
 /** Whether perf is there and may look into the kernel. */
 export function canPerf(): boolean {

@@ -104,7 +104,18 @@ export function rowOf(stack: Stack, isMain: boolean): Row {
     if (collector.test(name) || name === '(garbage collector)') return 'collector'
   }
   if (!isMain) return stack.some(({ name }) => name.startsWith('uv__fs_')) ? 'log' : 'compiler'
-  return byFrame(stack, ownRow) ?? byFrame(stack, otherRow) ?? nativeRow(stack)
+  const row = byFrame(stack, ownRow) ?? byFrame(stack, otherRow) ?? nativeRow(stack)
+  // What the engine has inlined has no frame of its own: a write shows by what it calls.
+  return (row === 'upstream' || row === 'block') && isStreamWrite(stack) ? 'write' : row
+}
+
+/** Whether the innermost function of JavaScript writes to a socket. What called that function doesn't count. */
+function isStreamWrite(stack: Stack): boolean {
+  for (const { file, name } of stack) {
+    if (file !== '') return false
+    if (/StreamBase::Write|LibuvStreamWrap|uv__?try_write|sys_write$/.test(name)) return true
+  }
+  return false
 }
 
 function byFrame(stack: Stack, rowOfFrame: (frame: Frame) => Row | null): Row | null {

@@ -17,11 +17,12 @@ const limit: Limit = {
 const rule = new Rule([limit], (name) => `sluice:${name}`)
 const keys = Array.from({ length: 1000 }, (_, i) => `consumer-${i}`)
 const costs = [1]
-const asker: Asker = { decided() {}, failed() {}, late() {} }
+const asker: Asker = { decided() {}, failed() {}, late() {}, lost() {} }
 const now = Date.now()
 
 const checks = 16
-const reply = [now, ...Array.from({ length: checks }, () => [0, 999, now + 60_000]).flat()]
+const numbers = [now, ...Array.from({ length: checks }, () => [0, 999, now + 60_000]).flat()]
+const reply = Buffer.from(Float64Array.from(numbers).buffer)
 
 let next = 0
 function key(): string {

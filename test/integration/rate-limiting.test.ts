@@ -134,7 +134,7 @@ describe.each(['node', 'redis', 'leased'])('counted by %s', (store) => {
     const routes = algorithms.map((algorithm) => {
       const rate = algorithm === 'leaky_bucket' ? { limit: 1, burst: 1, nodelay: true } : { limit: 2 }
       const limits = [{ by: 'ip', window: '1500ms', algorithm, ...rate }]
-      const config = { store, scope: `wait-${store}`, limits, timeout: '2s' }
+      const config = { store, scope: `wait-${store}-${algorithm}`, limits, timeout: '2s' }
       const plugins = [{ name: 'rate-limiting', config }]
       return { name: algorithm, paths: [`/${algorithm}`], upstream: 'service', plugins }
     })

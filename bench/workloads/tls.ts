@@ -1,0 +1,60 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { generate } from 'selfsigned'
+import type { LoadResult } from '../load.ts'
+import { startSluice } from '../peers/sluice.ts'
+import { createFolder, loadCore, startProcess } from '../processes.ts'
+import { compare, type Group, measureInTurns, type Send, type Subject } from '../rounds.ts'
+import type { TlsJob } from '../tls-client.ts'
+import { onStage } from './stage.ts'
+import type { Workload } from './workload.ts'
+
+export const tls: Workload = {
+  name: 'tls',
+  title: 'TLS',
+  about:
+    'TLS 1.3 with a P-256 certificate, plain HTTP to the upstream: requests on kept connections; then a new connection for every request, with a whole handshake, and with a session resumed. For handshakes the client (of Node) is often the limit: compare the processor time.',
+  minutes: 3.5,
+  run: ({ plan, choice, peers, step }) =>
+    onStage(async ({ origin, hold }) => {
+      const setup = { origin: origin.port, tls: await writeCertificate() }
+      const subjects: Subject[] = [hold(await startSluice(setup))]
+      for (const peer of peers) subjects.push(hold(await peer.start(setup)))
+      const secure = subjects.map((subject) => ({ ...subject, load: { secure: true } }))
+      const groups = await compare('kept connections', secure, plan, (share, text) => step(share / 3, text), { choice })
+      for (const [i, resumes] of [false, true].entries()) {
+        const title = resumes ? 'resumed handshakes' : 'new handshakes'
+        const send: Send = ({ port, seconds }) => sendHandshakes({ port, seconds, connections: 16, resumes })
+        const part = (share: number, text: string): void => step((1 + i + share) / 3, `${title}, ${text}`)
+        const rows = await measureInTurns(subjects, send, plan, part)
+        groups.push({ title, generator: 'node:tls', rows, unit: 'handshakes/s' } satisfies Group)
+      }
+      return { groups }
+    }),
+}
+
+/** PEM files. */
+async function writeCertificate(): Promise<{ cert: string; key: string; both: string }> {
+  const { cert, private: key } = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
+  })
+  const folder = createFolder()
+  const write = (name: string, text: string): string => {
+    const path = join(folder, name)
+    writeFileSync(path, text)
+    return path
+  }
+  return { cert: write('cert.pem', cert), key: write('key.pem', key), both: write('both.pem', `${cert}\n${key}`) }
+}
+
+async function sendHandshakes(job: TlsJob): Promise<LoadResult> {
+  const client = join(import.meta.dirname, '../tls-client.js')
+  const started = startProcess(loadCore, process.execPath, [client, JSON.stringify(job)])
+  let output = ''
+  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const status = await new Promise<number | null>((resolve) => started.process.once('close', resolve))
+  if (status !== 0) throw new Error(`the TLS client failed\n${output}${started.stderr()}`)
+  return JSON.parse(output) as LoadResult
+}
