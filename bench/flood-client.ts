@@ -3,9 +3,8 @@
  * rate and measures how long each answer takes; `flood` sends a bad token that nobody has seen before on every connection as
  * soon as the last one is answered.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { setPriority } from 'node:os'
 
 export interface SteadyJob {
   readonly role: 'steady'
@@ -112,7 +111,6 @@ async function runSteady({ port, seconds, connections, rate, tokens }: SteadyJob
 }
 
 async function runFlood({ port, seconds, connections, token }: FloodJob): Promise<FloodResult> {
-  giveWay()
   const statuses: Record<string, number> = {}
   const signature = token.lastIndexOf('.') + 1
   const [start, end] = [token.slice(0, signature + 20), token.slice(signature + 32)]
@@ -129,17 +127,6 @@ async function runFlood({ port, seconds, connections, token }: FloodJob): Promis
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
   for (const line of lines) line.end()
   return { requests, statuses }
-}
-
-/** Those who are measured and the origin get what they need of the core that they share first. */
-function giveWay(): void {
-  setPriority(19)
-  try {
-    // Where Linux shares cores out between sessions, the priority counts within one of them only.
-    writeFileSync('/proc/self/autogroup', '19')
-  } catch {
-    // It doesn't.
-  }
 }
 
 const job = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as SteadyJob | FloodJob
