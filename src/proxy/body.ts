@@ -33,7 +33,9 @@ export function receiveBody(exchange: Exchange, bytes: ArrayBuffer, isLast: bool
     return
   }
   const chunk = new Uint8Array(bytes)
-  if (!exchange.bodyTaken && bytes.byteLength !== 0) keepBody(exchange, Buffer.from(chunk))
+  if (!exchange.bodyTaken && bytes.byteLength !== 0) {
+    keepBody(exchange, mayKeep(exchange) ? Buffer.from(chunk) : chunk)
+  }
   const room = bytes.byteLength === 0 || attempt.write(chunk)
   if (isOver) {
     endUpload(exchange, attempt)
@@ -57,13 +59,17 @@ function endUpload(exchange: Exchange, attempt: Attempt): void {
   attempt.end()
 }
 
-/** Remembers what an attempt is about to get; of large bodies nothing. `chunk` lives on. */
+/** Remembers what an attempt is about to get; of large bodies nothing. `chunk` lives on where it is kept. */
 export function keepBody(exchange: Exchange, chunk: Uint8Array): void {
-  if (!exchange.begun && exchange.bytesIn <= mostKept) (exchange.bodyKept ??= []).push(chunk)
+  if (mayKeep(exchange)) (exchange.bodyKept ??= []).push(chunk)
   else {
     exchange.bodyKept = null
     exchange.bodyTaken = true
   }
+}
+
+function mayKeep({ begun, bytesIn }: Exchange): boolean {
+  return !begun && bytesIn <= mostKept
 }
 
 function pauseUpload(exchange: Exchange): void {

@@ -1,19 +1,46 @@
 import type { Socket } from 'node:net'
 import type { OutgoingRequest } from './client.ts'
 
-const usualSize = 65_536
+const usualSize = 262_144
 
 /** Views are kept of writes smaller than that. */
 const mostViews = 2048
+
+/** Writes from that size on give their memory back when they are over. */
+const leastLent = 16_384
+
+/** Pieces of memory that lie ready, at most. */
+const mostFree = 16
+
+/**
+ * Memory of the usual size. It is free again as soon as no write of it is under way: memory outside of the heap that is made
+ * and left with every chunk of a body makes V8 collect the whole heap again and again (native-notes/socket-client.md).
+ */
+class Block {
+  readonly memory = Buffer.allocUnsafeSlow(usualSize)
+  /** Writes that have not called back. */
+  lent = 0
+  readonly onWritten: () => void
+
+  constructor(onFree: (block: Block) => void) {
+    this.onWritten = () => {
+      this.lent--
+      if (this.lent === 0) onFree(this)
+    }
+  }
+}
 
 /**
  * What is about to be written to a socket, put together in one piece of memory that serves all connections, so that a
  * request leaves with one system call and without garbage.
  *
  * The kernel nearly always takes the whole of a write at once, and then the memory is free again. What it leaves stays
- * with the socket, and the next write gets new memory.
+ * with the socket, and the next write gets other memory.
  */
 export class SendBuffer {
+  /** Whose memory it is; `null` while there is more of it than usual. */
+  private block: Block | null = null
+  private readonly free: Block[] = []
   private memory: Buffer = noBytes
   private words: Int32Array = noWords
   private used = 0
@@ -66,18 +93,36 @@ export class SendBuffer {
     this.used += chunk.byteLength
   }
 
+  /** Adds a copy of `chunk`, however long it is: what there is no room for is written before. */
+  stream(chunk: Uint8Array, socket: Socket): void {
+    let from = 0
+    while (chunk.byteLength - from > this.memory.length - this.used) {
+      const to = from + this.memory.length - this.used
+      this.bytes(chunk.subarray(from, to))
+      this.flush(socket)
+      from = to
+    }
+    this.bytes(from === 0 ? chunk : chunk.subarray(from))
+  }
+
   /** Writes all that was added. */
   flush(socket: Socket): void {
     const size = this.used
-    const grown = this.memory.length > usualSize
+    const { block } = this
     this.used = 0
-    if (socket.writableLength !== 0 && !grown) {
+    if (block !== null && size >= leastLent) {
+      block.lent++
+      socket.write(this.viewOf(size), block.onWritten)
+    } else if (block !== null && socket.writableLength !== 0) {
       // It will wait: a copy of its own holds no more memory than it has bytes.
       socket.write(Buffer.from(this.memory.subarray(0, size)))
       return
+    } else {
+      socket.write(this.viewOf(size))
+      // Nobody will say when that is over: it stays lent for good.
+      if (block !== null && socket.writableLength !== 0) block.lent++
     }
-    socket.write(this.viewOf(size))
-    if (grown || socket.writableLength !== 0) this.renew(usualSize)
+    if (block === null || socket.writableLength !== 0) this.renew(usualSize)
   }
 
   private viewOf(size: number): Buffer {
@@ -99,11 +144,17 @@ export class SendBuffer {
     memory.copy(this.memory, 0, 0, this.used)
   }
 
+  /** Other memory: what the one before holds stays with whom it was given to. */
   private renew(size: number): void {
     const whole = (size + 3) & ~3
-    this.memory = Buffer.allocUnsafeSlow(whole)
+    this.block = whole > usualSize ? null : (this.free.pop() ?? new Block((block) => this.takeBack(block)))
+    this.memory = this.block?.memory ?? Buffer.allocUnsafeSlow(whole)
     this.words = new Int32Array(this.memory.buffer, this.memory.byteOffset, whole >> 2)
     this.views.clear()
+  }
+
+  private takeBack(block: Block): void {
+    if (block !== this.block && this.free.length < mostFree) this.free.push(block)
   }
 
   /**

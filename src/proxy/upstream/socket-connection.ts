@@ -101,10 +101,10 @@ export class Connection implements Carrier, Dialer {
     if (!attempt.sent && !this.putHead(attempt)) return true
     if (attempt.request.bodyLength === -1) {
       sendBuffer.text(`${chunk.byteLength.toString(16)}\r\n`)
-      sendBuffer.bytes(chunk)
+      sendBuffer.stream(chunk, socket)
       sendBuffer.text('\r\n')
     } else {
-      sendBuffer.bytes(chunk)
+      sendBuffer.stream(chunk, socket)
     }
     sendBuffer.flush(socket)
     // Our own mark, as the stream's says no to every big chunk, even one that the kernel took at once.
