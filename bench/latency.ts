@@ -16,8 +16,11 @@ const shares = [0.5, 0.8]
 /** Less of the maximum than that is not tried where the client can't keep time: the core that it shares is too busy. */
 const leastShare = 0.25
 
-/** Milliseconds that the client may be late by itself, for 99 of 100 requests: beyond, its figures say nothing of the target. */
-const mostLag = 0.5
+/**
+ * Milliseconds that the client may be late by itself, for 99 of 100 requests: beyond, its figures say nothing of the target. It
+ * is as late when it asks the origin directly, so the difference of the two is mostly the target's.
+ */
+const mostLag = 5
 
 /** Milliseconds: what is promised of the full chain at half of its maximum. */
 const goal = 1
