@@ -38,6 +38,7 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
     })
     socket.once('close', () => this.leave())
     skipContinue(socket, () => this.handler !== null && !this.handler.responding)
+    holdBack(socket, () => this.handler !== null && this.handler.paused)
     // As long as undici doesn't look: bytes or an end that nobody asked for, or too long a rest.
     socket.once('readable', this.discard)
     // Zero means forever to a socket, and nothing to undici.
@@ -99,6 +100,10 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
     this.owner.onUnserved(attempt)
   }
 
+  readOn(): void {
+    if (!this.gone) this.socket.emit('readable')
+  }
+
   settle(): void {
     if (this.settling || this.gone) return
     this.settling = true
@@ -133,6 +138,15 @@ export class Http1Connection implements PooledConnection, HandlerOwner {
       else callback(new Error('the connection is gone'), null)
     })
   }
+}
+
+/**
+ * Nothing is read, and so no end is seen, as long as `paused` says so. undici's own way to pause ends the process when the target
+ * closes meanwhile: its parser asserts that it is not paused then (github.com/nodejs/undici/issues/5360, open in 7.30).
+ */
+function holdBack(socket: Socket, paused: () => boolean): void {
+  const read = socket.read.bind(socket)
+  socket.read = (size?: number): Buffer | null => (paused() ? null : (read(size) as Buffer | null))
 }
 
 /** As undici wants them: one flat array, values one character per byte. */

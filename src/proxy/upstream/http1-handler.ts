@@ -15,6 +15,8 @@ export interface HandlerOwner {
   settle(): void
   /** The connection ended before it took a byte of `attempt`. */
   unserved(attempt: PooledAttempt): void
+  /** Reads what waited while the response paused. */
+  readOn(): void
 }
 
 /** One request on the connection: undici's handler, and the body that it pulls. */
@@ -30,18 +32,22 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
   private readonly connection: HandlerOwner
   /** undici's way to give up; null until the request goes out. */
   private abortRequest: (() => void) | null = null
-  private resumeParser: (() => void) | null = null
-  private parserPaused = false
   /** Head and first body bytes wait until the bytes that came with them were read: one callback instead of three. */
   private head: ResponseHead | null = null
   private first: Uint8Array | null = null
-  /** Came after `pause`, kept until `resume`. */
-  private late: Uint8Array | null = null
+  /** Came after `pause`, of what had been read before: kept until `resume`. */
+  private readonly late: Uint8Array[] = []
+  private completedLate = false
   private wanted: { resolve(result: IteratorResult<Uint8Array>): void; reject(err: Error): void } | null = null
 
   constructor(attempt: PooledAttempt, connection: HandlerOwner) {
     this.attempt = attempt
     this.connection = connection
+  }
+
+  /** Nothing more of the response may be read now. */
+  get paused(): boolean {
+    return this.attempt.paused && !this.finished && !this.attempt.over
   }
 
   // ── Carrier
@@ -56,11 +62,11 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
   }
 
   onPause(): void {
-    // undici asks after each chunk whether it may go on.
+    // The connection asks before it reads.
   }
 
   onResume(): void {
-    if (this.parserPaused) queueMicrotask(() => this.goOn())
+    queueMicrotask(() => this.goOn())
   }
 
   onAbort(): void {
@@ -98,7 +104,7 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
     this.responding = true
   }
 
-  onHeaders(status: number, raw: Buffer[], resume: () => void, reason: string): boolean {
+  onHeaders(status: number, raw: Buffer[], _resume: () => void, reason: string): boolean {
     if (this.attempt.over) return true
     const fields = incomingFields(raw)
     if (status < 200) {
@@ -112,7 +118,6 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
       this.refuse('bad head')
       return true
     }
-    this.resumeParser = resume
     if (status === 204 || status === 304 || this.attempt.request.method === 'HEAD') {
       // undici counts the bytes of a 304 against its Content-Length and would call the response broken: it is complete.
       this.finished = true
@@ -132,14 +137,9 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
       return true
     }
     this.flushHead()
-    if (this.attempt.paused) {
-      this.late = chunk
-      this.parserPaused = true
-      return false
-    }
-    this.attempt.data(chunk)
-    this.parserPaused = this.attempt.paused && !this.attempt.over
-    return !this.parserPaused
+    if (this.attempt.paused) this.late.push(chunk)
+    else this.attempt.data(chunk)
+    return true
   }
 
   onComplete(): void {
@@ -148,6 +148,7 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
     const { head, first } = this
     this.head = null
     if (head !== null) this.attempt.head(head, first, true)
+    else if (this.attempt.paused) this.completedLate = true
     else this.attempt.complete()
   }
 
@@ -172,13 +173,11 @@ export class Http1Handler implements Dispatcher.DispatchHandler, Carrier, AsyncI
   }
 
   private goOn(): void {
-    if (this.attempt.paused || this.attempt.over) return
-    const { late } = this
-    this.late = null
-    if (late !== null) this.attempt.data(late)
-    if (!this.parserPaused || this.attempt.paused) return
-    this.parserPaused = false
-    this.resumeParser?.()
+    const { attempt, late } = this
+    while (late.length > 0 && !attempt.paused && !attempt.over) attempt.data(late.shift() as Uint8Array)
+    if (attempt.paused || attempt.over) return
+    if (this.completedLate) attempt.complete()
+    else if (!this.finished) this.connection.readOn()
   }
 
   /** The response can't be passed on. */

@@ -714,6 +714,34 @@ describe('upstreams that fail', () => {
     expect(sink.failure).toMatchObject({ code: 'upstream_body_broken', detail: 'ECONNRESET' })
   })
 
+  test.each([
+    ['no length', '', (body: string) => body],
+    ['a length', 'content-length: 200000\r\n', (body: string) => body],
+    [
+      'chunks',
+      'transfer-encoding: chunked\r\n',
+      (body: string) => `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    ],
+  ])('the end of the connection waits while the reader pauses: %s', async (_name, framing, framed) => {
+    const body = '0123456789'.repeat(20_000)
+    for (const last of [0, 1, 10_000]) {
+      const wire = framed(body)
+      const { port } = await rawServer((socket) => {
+        socket.write(`HTTP/1.1 200 OK\r\nconnection: close\r\n${framing}\r\n${wire.slice(0, wire.length - last)}`)
+        setTimeout(() => socket.end(wire.slice(wire.length - last)), 10)
+      })
+      const sink = start(clientFor(port))
+      // Each piece is followed by a pause that is longer than the target stays.
+      sink.onChunk = () => {
+        sink.attempt?.pause()
+        setTimeout(() => sink.attempt?.resume(), 25)
+      }
+      await sink.over
+      expect(sink.failure).toBe(null)
+      expect(sink.body).toBe(body)
+    }
+  })
+
   test('bad chunk sizes', async () => {
     const { port } = await rawServer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')
