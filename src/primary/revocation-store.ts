@@ -192,6 +192,8 @@ export class RevocationStore {
         times.set(fieldOf(kind, value), at)
         if (expires !== 0 && expires <= Date.now()) over.push(fieldOf(kind, value))
       }
+      // What a store says that was left meanwhile, counts no more.
+      if (this.#closed) return null
       this.#list.learn(found)
     } while (cursor !== '0')
 
@@ -232,6 +234,7 @@ export class RevocationStore {
   }
 
   #hear(message: string): void {
+    if (this.#closed) return
     const blank = message.indexOf(' ')
     const number = Number(message.slice(0, blank))
     try {
