@@ -8,11 +8,13 @@ import type { Moment, Source } from './limit-ledger-source.ts'
 export class Book implements EntryBook {
   readonly pool: Pool
   readonly entries = new Map<string, Entry>()
+  /** Of the worker that has asked last: while a configuration is replaced not all have the same. */
   terms: Terms
   /** Milliseconds that a call to Redis may take. */
   timeout: number
   lent = 0
   readonly #lost: Counter
+  readonly #told = new Map<number, BookTerms>()
   #sweep: IterableIterator<Entry> | null = null
 
   constructor({ pool, terms, timeout }: BookTerms, lost: Counter) {
@@ -20,6 +22,24 @@ export class Book implements EntryBook {
     this.terms = terms
     this.timeout = timeout
     this.#lost = lost
+  }
+
+  /** A worker counts by these terms from now on. */
+  tell(worker: number, told: BookTerms): void {
+    this.#told.set(worker, told)
+    this.adopt(worker)
+  }
+
+  /** Takes up the terms of a worker. Entries have to be touched before they go by them. */
+  adopt(worker: number): void {
+    const told = this.#told.get(worker)
+    if (told === undefined) return
+    this.terms = told.terms
+    this.timeout = told.timeout
+  }
+
+  leave(worker: number): void {
+    this.#told.delete(worker)
   }
 
   lose(units: number): void {
@@ -33,8 +53,8 @@ export class Book implements EntryBook {
   }
 
   /**
-   * Makes room for one more by forgetting, of the oldest few, the one that was used least. A counter that refuses, or of
-   * which something is lent, is never forgotten. False: there is none but such.
+   * Makes room for one more by forgetting, of the oldest few, the one that was used least. A counter that refuses, that is
+   * waited for or at hand, or of which something is lent, is never forgotten. False: there is none but such.
    */
   makeRoom(now: Moment): boolean {
     let least: Entry | null = null
@@ -44,7 +64,7 @@ export class Book implements EntryBook {
       if (kept.length === looks) break
       entry.touch(now)
       kept.push(entry)
-      if (entry.lent > 0 || !entry.fits(1)) continue
+      if (entry.lent > 0 || entry.awaited > 0 || entry.isPinned || !entry.fits(1)) continue
       const used = entry.saturation
       if (used >= share) continue
       least = entry

@@ -54,6 +54,10 @@ export class Entry {
   holders: Map<number, Holder> | null = null
   /** Holders that were recalled, and for whom somebody waits. */
   recalls = 0
+  /** Requests that wait and will be decided by it: until then it must not be forgotten, or it would be there twice. */
+  awaited = 0
+  /** It is part of the petition at hand: the same holds for it. */
+  isPinned = false
   /** Loans that are over, but of which units may still turn out not to be used. */
   #over: Map<number, Holder> | null = null
   #span: Span | null = null
@@ -93,7 +97,7 @@ export class Entry {
   /** They would fit if all that is or was lent came back unused. */
   wouldFit(units: number): boolean {
     let most = this.source.budget
-    for (const holder of this.#owing.values()) most += holder.out
+    for (const holder of (this.#over ?? none).values()) if (this.#isOwing(holder)) most += holder.out
     return units <= most + grain
   }
 
@@ -154,8 +158,9 @@ export class Entry {
 
   /** Another worker than this one may still give something back. */
   isRecallable(except: number): boolean {
-    for (const holders of [this.holders ?? none, this.#owing]) {
-      for (const [worker, holder] of holders) if (worker !== except && canGive(holder)) return true
+    for (const [worker, holder] of this.holders ?? none) if (worker !== except && canGive(holder)) return true
+    for (const [worker, holder] of this.#over ?? none) {
+      if (worker !== except && this.#isOwing(holder) && canGive(holder)) return true
     }
     return false
   }
@@ -163,8 +168,10 @@ export class Entry {
   /** True: the worker is to be told. */
   recall(worker: number): boolean {
     let isNew = false
-    for (const holder of [this.holders?.get(worker), this.#owing.get(worker)]) {
+    const over = this.#over?.get(worker)
+    for (const holder of [this.holders?.get(worker), over]) {
       if (holder === undefined || holder.isRecalled || !canGive(holder)) continue
+      if (holder === over && !this.#isOwing(holder)) continue
       holder.isRecalled = true
       this.recalls++
       isNew = true
@@ -211,7 +218,7 @@ export class Entry {
   /** Until when, by the steady clock, units will not fit whatever happens; 0: that is not certain. */
   closedUntil(units: number, now: Moment): number {
     if (this.isConcurrency || this.lent > 0 || !this.source.isCertain(units, now)) return 0
-    for (const holder of this.#owing.values()) if (canGive(holder)) return 0
+    for (const holder of (this.#over ?? none).values()) if (this.#isOwing(holder) && canGive(holder)) return 0
     const wait = this.wait(units, now)
     return wait === 0 ? 0 : now.steady + wait
   }
@@ -222,7 +229,7 @@ export class Entry {
 
   /** Nothing is lost when it is forgotten. */
   isIdle(now: Moment): boolean {
-    return this.lent === 0 && this.source.isIdle(this.book.terms, now)
+    return this.lent === 0 && this.awaited === 0 && this.source.isIdle(this.book.terms, now)
   }
 
   #holderOf(worker: number): Holder {
@@ -251,9 +258,9 @@ export class Entry {
     holder.isRecalled = false
   }
 
-  /** Loans that are over, where it still matters whether they were used. */
-  get #owing(): ReadonlyMap<number, Holder> {
-    return this.source.takesBack ? (this.#over ?? none) : none
+  /** Of a loan that is over: it still matters whether it was used. */
+  #isOwing(holder: Holder): boolean {
+    return this.source.takesBack(holder.start)
   }
 
   #forgetOver(worker: number): void {

@@ -39,7 +39,6 @@ export class Loan implements Source {
   budget = 0
   /** Units that others could still borrow when Redis was last heard. */
   elsewhere: number
-  readonly takesBack = false
   /** Set as soon as it is known. */
   entry: Entry | null = null
   readonly book: Book
@@ -139,6 +138,10 @@ export class Loan implements Source {
   writeOff(terms: Terms, units: number, now: Moment): number {
     this.use(terms, units, now, now.steady)
     return this.#serial
+  }
+
+  takesBack(): boolean {
+    return false
   }
 
   undo(units: number, serial: number): void {

@@ -18,8 +18,8 @@ export interface Source {
   use(terms: Terms, units: number, now: Moment, at: number): void
   /** Counts units of a loan that is over since `until`, used or not; gives the window that they count in. */
   writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number
-  /** Units that were written off and not used can still be of use. */
-  readonly takesBack: boolean
+  /** Units that were written off in the window that began at `start`, and not used, can still be of use. */
+  takesBack(start: number): boolean
   /** Those that were not used after all. */
   undo(units: number, start: number): void
   /** Milliseconds until units fit if nobody else comes and what is lent counts as used. */
@@ -48,12 +48,10 @@ export interface Source {
 export class CounterSource implements Source {
   budget = 0
   readonly elsewhere = 0
-  readonly takesBack: boolean
   readonly #counter: Counter
 
   constructor(terms: Terms) {
     this.#counter = newCounter(terms.algorithm)
-    this.takesBack = terms.algorithm === 'sliding_window'
   }
 
   touch(terms: Terms, now: Moment, span: Span | null): void {
@@ -77,6 +75,8 @@ export class CounterSource implements Source {
   use(terms: Terms, units: number, now: Moment, at: number): void {
     if (isWindowed(terms)) this.#counter.use(terms, units, now.wall)
     else {
+      // What is reported so late that it has expired counts no more.
+      if (terms.algorithm === 'sliding_log' && at + terms.window <= now.steady) return
       this.#counter.level(terms, now.steady, null)
       this.#counter.use(terms, units, at)
     }
@@ -86,9 +86,17 @@ export class CounterSource implements Source {
   writeOff(terms: Terms, units: number, now: Moment, until: number, span: Span | null): number {
     // The window in which they may have been used last. As a rule it has ended just now, and the counter is still in it.
     const time = now.wall - Math.max(0, now.steady - until)
-    if (isWindowed(terms) && time >= this.#counter.start) this.#counter.level(terms, time, span)
-    this.use(terms, units, now, now.steady)
+    if (!isWindowed(terms) || time < this.#counter.start) this.use(terms, units, now, now.steady)
+    else {
+      this.#counter.level(terms, time, span)
+      this.#counter.use(terms, units, time)
+      this.budget -= units
+    }
     return this.#counter.start
+  }
+
+  takesBack(start: number): boolean {
+    return this.#counter.counts(start)
   }
 
   undo(units: number, start: number): void {

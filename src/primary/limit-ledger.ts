@@ -46,8 +46,11 @@ const shown = 20
 /** Milliseconds between two complaints that there are too many counters. */
 const complaint = 60_000
 
-/** How often a request waits for units before it is refused. */
-const mostRounds = 4
+/** How often a request waits for units before it is refused: of each of its limits some may lie with others and with itself. */
+const mostRounds = 8
+
+/** No worker has this number. */
+const nobody = -1
 
 /**
  * The counters of the node, for all its workers. One process owns them and lends workers units ahead of the requests: see
@@ -139,21 +142,24 @@ export class LimitLedger {
     this.#messages.add(1)
     const books = this.#numbered.get(worker) ?? []
     this.#numbered.set(worker, books)
-    for (const terms of petition.books) books[terms.id] = this.#book(terms)
+    for (const told of petition.books) {
+      const book = this.#book(told)
+      book.tell(worker, told)
+      books[told.id] = book
+    }
     const entries = this.#settle(petition, books, worker, now)
     if (petition.number === 0) {
-      for (const entry of entries) {
-        entry?.answered(worker)
-        if (entry !== null) this.#resume(entry, now)
-      }
+      for (const entry of entries) entry?.answered(worker)
+      for (const entry of entries) if (entry !== null) this.#resume(entry, now)
     } else {
       this.#decideAll(petition, entries, worker, now)
       this.#grantAll(petition, entries, worker, now)
     }
+    for (const entry of entries) if (entry !== null) entry.isPinned = false
     this.#outbox.flush()
   }
 
-  /** A limit as of its latest terms. Counters go on under new ones; only another algorithm begins anew. */
+  /** Counters go on under new terms; only another algorithm begins anew. */
   #book(told: BookTerms): Book {
     const { name, algorithm } = told.terms
     const id = `${told.pool} ${algorithm} ${name}`
@@ -162,8 +168,6 @@ export class LimitLedger {
       book = this.#newBook(told)
       this.#books.set(id, book)
     }
-    book.terms = told.terms
-    book.timeout = told.timeout
     return book
   }
 
@@ -184,6 +188,8 @@ export class LimitLedger {
     let use = 0
     for (let i = 0; i < accounts.length; i += accountFields) {
       const book = books[accounts[i] as number]
+      // Who asks nothing may not have seen yet that terms have changed.
+      if (petition.asks.length > 0) book?.adopt(worker)
       const entry = book === undefined ? null : this.#entry(book, accounts[i + 1] as string, now)
       let times: readonly number[] | null = null
       if (uses[use] === entries.length) {
@@ -192,6 +198,7 @@ export class LimitLedger {
         use = end
       }
       if (entry !== null) {
+        entry.isPinned = true
         entry.touch(now, accounts[i + 6] as number, accounts[i + 7] as number)
         const [serial, used, returned] = [accounts[i + 2], accounts[i + 3], accounts[i + 4]] as [number, number, number]
         entry.settle(worker, serial, used, returned, times, now)
@@ -237,20 +244,22 @@ export class LimitLedger {
 
   /** So many of the units that a worker wants as leave enough to the others. */
   #share(entry: Entry, wanted: number): number {
-    if (wanted === 0 || entry.recalls > 0 || this.#waiting.has(entry)) return 0
+    if (wanted === 0 || entry.recalls > 0 || entry.awaited > 0) return 0
     const workers = this.#numbered.size
     return Math.max(0, Math.min(wanted, Math.floor(entry.free / (workers === 1 ? 1 : 2 * workers))))
   }
 
   /** Admits a request by all of its limits or by none, or leaves it until what was lent to others is back. */
   #decide(ask: Ask, now: Moment): void {
-    const { entries, costs, worker } = ask
+    const { entries, costs } = ask
+    // Its worker lays aside what a request needs when it asks; while it waits, others may have used that.
+    const except = ask.rounds === 0 ? ask.worker : nobody
     let isLost = ask.rounds === mostRounds
     let short: Entry | null = null
     for (let i = 0; i < entries.length && !isLost; i++) {
       const entry = entries[i] as Entry
       if (entry.fits(costs[i] as number)) continue
-      if (this.#canCome(entry, costs[i] as number, worker, now)) short ??= entry
+      if (this.#canCome(entry, costs[i] as number, except, now)) short ??= entry
       else isLost = !entry.book.terms.observe
     }
     if (isLost || short === null) return this.#conclude(ask, now)
@@ -259,8 +268,9 @@ export class LimitLedger {
       const cost = costs[i] as number
       if (entry.fits(cost)) continue
       if (entry.source.canGrow(cost, now)) entry.source.grow(cost, now)
-      else this.#recall(entry, worker, now)
+      else this.#recall(entry, except, now)
     }
+    for (const entry of entries) entry.awaited++
     ask.rounds++
     const waiting = this.#waiting.get(short)
     if (waiting === undefined) this.#waiting.set(short, [ask])
@@ -302,9 +312,9 @@ export class LimitLedger {
   }
 
   /** Units that are elsewhere now could make these fit. */
-  #canCome(entry: Entry, units: number, worker: number, now: Moment): boolean {
+  #canCome(entry: Entry, units: number, except: number, now: Moment): boolean {
     if (entry.source.canGrow(units, now)) return true
-    return entry.wouldFit(units) && (entry.recalls > 0 || entry.isRecallable(worker))
+    return entry.wouldFit(units) && (entry.recalls > 0 || entry.isRecallable(except))
   }
 
   #recall(entry: Entry, except: number, now: Moment): void {
@@ -322,8 +332,12 @@ export class LimitLedger {
     if (asks === undefined || entry.recalls > 0) return
     this.#waiting.delete(entry)
     for (const ask of asks) {
+      for (const one of ask.entries) one.awaited--
       if (!this.#numbered.has(ask.worker)) continue
-      for (const one of ask.entries) one.touch(now)
+      for (const one of ask.entries) {
+        ;(one.book as Book).adopt(ask.worker)
+        one.touch(now)
+      }
       this.#decide(ask, now)
     }
   }
@@ -357,6 +371,7 @@ export class LimitLedger {
     this.#outbox.forget(worker)
     const now = this.#now()
     for (const book of this.#books.values()) {
+      book.leave(worker)
       for (const entry of book.entries.values()) {
         if (entry.holders === null) continue
         entry.touch(now)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LimitModel } from '../../../test/support/limit-model.ts'
 import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
-import { capacityOf, grain, newCounter, termsOf } from './counter.ts'
+import { capacityOf, grain, newCounter, type Span, termsOf } from './counter.ts'
 
 const algorithms: readonly LimitAlgorithm[] = [
   'fixed_window',
@@ -157,6 +157,21 @@ describe('a log', () => {
     counter.use(terms, 1, 600)
     expect([1499, 1500, 1600, 1700].map((now) => counter.level(terms, now, null))).toEqual([3, 2, 1, 0])
   })
+})
+
+test('fixed_window: what comes before the next window of a calendar is known counts in both', () => {
+  const terms = termsOf(limitOf({ limit: 10 }))
+  const counter = newCounter('fixed_window')
+  const [day, next, last] = [1000, 2000, 3000].map((start) => ({ start, end: start + 1000 })) as [Span, Span, Span]
+  counter.level(terms, 1900, day)
+  counter.use(terms, 3, 1900)
+  counter.level(terms, 2001, day)
+  counter.use(terms, 2, 2001)
+  expect(counter.isIdle(2500)).toBe(false)
+  expect(counter.isIdle(3001)).toBe(true)
+  expect(counter.level(terms, 2500, day)).toBe(5)
+  expect(counter.level(terms, 2501, next)).toBe(2)
+  expect(counter.level(terms, 3000, last)).toBe(0)
 })
 
 test('what is lent counts as used now', () => {

@@ -26,6 +26,8 @@ export interface Counter {
   use(terms: Terms, units: number, now: number): void
   /** Takes back units that were counted in a window which began at `start`, as long as that matters. */
   undo(units: number, start: number): void
+  /** Whether it does: what was used in that window still counts. */
+  counts(start: number): boolean
   /** Start of the window that it is in; 0 where there are none. */
   readonly start: number
   /** Whole milliseconds from `now` until `units` more fit if nobody else comes; Infinity: never. Call `level` first. */
@@ -73,6 +75,9 @@ class FixedWindow implements Counter {
   start = 0
   #end = 0
   #count = 0
+  /** Units counted after its end, as the next window of a calendar was not known yet, and when the last of them were. */
+  #late = 0
+  #lateAt = 0
 
   level(terms: Terms, now: number, span: Span | null): number {
     const start = span === null ? now - (now % terms.window) : span.start
@@ -81,12 +86,19 @@ class FixedWindow implements Counter {
     return this.#count
   }
 
-  use(_terms: Terms, units: number): void {
+  use(_terms: Terms, units: number, now: number): void {
     this.#count += units
+    if (now < this.#end) return
+    this.#late += units
+    this.#lateAt = now
   }
 
   undo(units: number, start: number): void {
     if (start === this.start) this.#count = Math.max(0, this.#count - units)
+  }
+
+  counts(start: number): boolean {
+    return start === this.start
   }
 
   wait(terms: Terms, units: number, lent: number, now: number): number {
@@ -99,14 +111,16 @@ class FixedWindow implements Counter {
   }
 
   isIdle(now: number): boolean {
-    return this.#count <= grain || now >= this.#end
+    if (this.#count <= grain) return true
+    return now >= (this.#late === 0 ? this.#end : this.#lateAt + this.#end - this.start)
   }
 
   #turn(start: number, end: number, now: number): void {
     // A request that was sent just before the edge and is counted just behind it.
     if (start < this.start && now >= this.start) return
     // What was counted goes along where windows were given another length, or the clock was put back.
-    if (now >= this.#end) this.#count = 0
+    if (now >= this.#end) this.#count = this.#lateAt < start ? 0 : this.#late
+    this.#late = 0
     this.start = start
     this.#end = end
   }
@@ -133,6 +147,10 @@ class SlidingWindow implements Counter {
   undo(units: number, start: number): void {
     if (start === this.start) this.#count = Math.max(0, this.#count - units)
     else if (start === this.start - this.#window) this.#before = Math.max(0, this.#before - units)
+  }
+
+  counts(start: number): boolean {
+    return start === this.start || start === this.start - this.#window
   }
 
   wait(terms: Terms, units: number, lent: number, now: number): number {
@@ -219,6 +237,10 @@ class SlidingLog implements Counter {
 
   undo(): void {}
 
+  counts(): boolean {
+    return false
+  }
+
   wait(terms: Terms, units: number, lent: number, now: number): number {
     const room = terms.limit - units
     if (room < -grain) return Infinity
@@ -291,6 +313,10 @@ class Bucket implements Counter {
 
   undo(): void {}
 
+  counts(): boolean {
+    return false
+  }
+
   wait(terms: Terms, units: number, lent: number): number {
     const room = capacityOf(terms) - units
     if (room < -grain) return Infinity
@@ -322,6 +348,10 @@ class Concurrency implements Counter {
   }
 
   undo(): void {}
+
+  counts(): boolean {
+    return false
+  }
 
   wait(terms: Terms, units: number, lent: number): number {
     if (units > terms.limit + grain) return Infinity

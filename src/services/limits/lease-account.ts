@@ -12,6 +12,8 @@ export class Book {
   calendar: Limit['calendar']
   /** Milliseconds that a call to Redis may take. */
   timeout: number
+  /** The primary may not know the terms yet: what it lends or refuses is by those before. */
+  isNew = true
 
   constructor(id: number, pool: Pool, limit: Limit, timeout: number) {
     this.id = id
@@ -52,12 +54,14 @@ export class Account {
   returned = 0
   /** Concurrency: slots of requests in flight. */
   inFlight = 0
-  /** Concurrency: somebody else needs every slot, so what becomes free is given back at once. */
+  /** Concurrency: slots are short, so what becomes free is given back at once; until some are lent again. */
   tight = false
   /** Times and units of what was used: sliding_log only. */
   uses: number[] | null
   /** Index in the petition that is being written; -1: not in it. */
   slot = -1
+  /** Petitions and requests about it that are not answered: until then it must not be forgotten, or it would be there twice. */
+  pins = 0
   /** All units admitted so far. */
   admitted = 0
   /** The same when `rate` (units per millisecond) was measured, and when that was. */
@@ -100,7 +104,7 @@ export class Account {
   /** Units to ask for, judged by what was used lately. */
   wanted(now: number): number {
     if (!this.book.lends) return 0
-    if (this.book.isConcurrency) return this.tight ? 0 : this.inFlight >> 2
+    if (this.book.isConcurrency) return this.tight && this.left <= this.inFlight ? 0 : this.inFlight >> 2
     this.#measure(now)
     const want = Math.floor(Math.max(this.rate * horizon, this.#slice)) - this.permits
     return want < 2 ? 0 : want
@@ -150,7 +154,7 @@ export class Account {
 
   /** Nothing is lost when it is forgotten. */
   get isEmpty(): boolean {
-    return this.permits === 0 && this.used === 0 && this.returned === 0 && this.inFlight === 0 && this.slot === -1
+    return this.permits === 0 && this.used === 0 && this.returned === 0 && this.inFlight === 0 && this.pins === 0
   }
 
   #note(uses: number[], units: number, now: number): void {

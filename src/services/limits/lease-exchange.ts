@@ -1,6 +1,7 @@
 import type { WorkerLink } from '../../core/messages.ts'
 import {
   answerFields,
+  type BookTerms,
   type Clock,
   findingFields,
   grantFields,
@@ -56,6 +57,8 @@ export class Exchange {
   #number = 0
   /** The accounts of the petition under way, and when it went out; 0: none is. */
   #sent: readonly Account[] = []
+  /** The books whose terms it tells. */
+  #told: readonly BookTerms[] = []
   #sentAt = 0
   /** The next petition. */
   #next: Account[] = []
@@ -94,12 +97,9 @@ export class Exchange {
     this.#nextAsks.push(id, ask.accounts.length)
     for (let i = 0; i < ask.accounts.length; i++) {
       const account = ask.accounts[i] as Account
-      const cost = ask.costs[i] as number
       account.touchedAt = now
-      const given = Math.min(cost, account.permits)
-      account.permits -= given
-      account.returned += given
-      this.#nextAsks.push(this.#enlist(account), cost)
+      account.pins++
+      this.#nextAsks.push(this.#enlist(account), ask.costs[i] as number)
     }
     this.#waitUntil(ask.deadline, now)
     this.#schedule()
@@ -135,7 +135,10 @@ export class Exchange {
   }
 
   #enlist(account: Account): number {
-    if (account.slot === -1) account.slot = this.#next.push(account) - 1
+    if (account.slot === -1) {
+      account.slot = this.#next.push(account) - 1
+      account.pins++
+    }
     return account.slot
   }
 
@@ -149,13 +152,29 @@ export class Exchange {
 
   #send(): void {
     const now = this.clock.steady()
+    this.#layAside()
     const petition = this.#petition((this.#number += 1), this.#next, now, this.#nextAsks)
     this.#sent = this.#next
+    this.#told = petition.books
     this.#sentAt = now
     this.#next = []
     this.#nextAsks = []
     for (const account of this.#sent) account.slot = -1
     this.#link.send('limits', petition)
+  }
+
+  /** What is in hand for those who ask goes back, also what was lent while they waited: only others are told to give back. */
+  #layAside(): void {
+    const asks = this.#nextAsks
+    for (let at = 0; at < asks.length; ) {
+      const end = at + 2 + 2 * (asks[at + 1] as number)
+      for (at += 2; at < end; at += 2) {
+        const account = this.#next[asks[at] as number] as Account
+        const given = Math.min(asks[at + 1] as number, account.permits)
+        account.permits -= given
+        account.returned += given
+      }
+    }
   }
 
   /** Sent at once: somebody waits for it. */
@@ -173,7 +192,7 @@ export class Exchange {
       const span = book.calendar === null ? null : book.calendar(wall)
       // What was lent for a window that is over can't be used any more.
       if (now >= account.until && !book.isConcurrency) account.surrender()
-      const want = number === 0 ? 0 : account.wanted(now)
+      const want = number === 0 || this.#stores === 0 ? 0 : account.wanted(now)
       fields.push(book.id, account.key, account.serial, account.used, account.returned, want)
       fields.push(span === null ? 0 : span.start, span === null ? 0 : span.end)
       if (account.uses !== null && account.uses.length > 0) {
@@ -184,14 +203,17 @@ export class Exchange {
       account.used = 0
       account.returned = 0
     }
-    const books = this.holding.news
-    this.holding.news = []
+    // News only goes with what is answered: from the answer on it is known.
+    const books = number === 0 ? [] : this.holding.news
+    if (number !== 0) this.holding.news = []
     return { number, books, accounts: fields, uses, asks }
   }
 
   #hear(ruling: Ruling): void {
+    const isReply = ruling.number !== 0 && ruling.number === this.#number && this.#sentAt !== 0
+    if (isReply) this.holding.known(this.#told)
     this.#answer(ruling.answers)
-    if (ruling.number !== 0 && ruling.number === this.#number && this.#sentAt !== 0) {
+    if (isReply) {
       this.#take(ruling.grants)
       this.#sentAt = 0
       if (this.#next.length > 0) this.#schedule()
@@ -207,6 +229,7 @@ export class Exchange {
     for (let i = 0; i < this.#sent.length; i++) {
       const account = this.#sent[i] as Account
       const at = i * grantFields
+      account.pins--
       const lent = grants[at] as number
       const serial = grants[at + 1] as number
       account.serial = serial
@@ -215,9 +238,14 @@ export class Exchange {
       account.resetAt = grants[at + 4] as number
       if (lent === 0) continue
       account.permits += lent
-      account.low = account.permits / 2
-      account.tight = false
       this.holding.watch(account)
+      if (account.book.isNew) {
+        account.surrender()
+        this.settle(account)
+      } else {
+        account.low = account.permits / 2
+        account.tight = false
+      }
     }
     this.#sent = []
   }
@@ -251,6 +279,7 @@ export class Exchange {
     const remaining: number[] = []
     const resetAt: number[] = []
     const isLate = ask.decide === null
+    for (const account of ask.accounts) account.pins--
     for (let i = 0; i < ask.accounts.length && verdict !== verdicts.unavailable; i++) {
       const account = ask.accounts[i] as Account
       const cost = ask.costs[i] as number
@@ -259,7 +288,7 @@ export class Exchange {
       account.resetAt = answers[finding + 1] as number
       remaining.push(account.left)
       resetAt.push(account.resetAt)
-      if ((answers[finding + 2] as number) > 0) {
+      if ((answers[finding + 2] as number) > 0 && !account.book.isNew) {
         account.closedUntil = answers[finding + 2] as number
         account.closedCost = cost
       }

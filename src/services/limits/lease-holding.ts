@@ -42,6 +42,14 @@ export class Holding {
     return book
   }
 
+  /** What is heard from here on is by terms that the primary was told. */
+  known(told: readonly BookTerms[]): void {
+    for (const { id } of told) {
+      const book = this.books[id]
+      if (book !== undefined) book.isNew = this.news.some((news) => news.id === id)
+    }
+  }
+
   account(book: Book, key: string): Account {
     this.#timer ??= setInterval(() => this.#tidy(), tidying).unref()
     let account = book.accounts.get(key)
@@ -75,11 +83,13 @@ export class Holding {
     if (timeout === book.timeout && JSON.stringify(terms) === JSON.stringify(book.terms)) return
     book.terms = terms
     book.timeout = timeout
+    book.isNew = true
     this.news.push({ id: book.id, pool: book.pool, timeout, terms })
     for (const account of book.accounts.values()) {
       // It was lent, or refused, by the old terms.
       account.closedUntil = 0
       account.surrender()
+      account.tight = book.isConcurrency
       if (account.returned !== 0) this.#settle(account)
     }
   }

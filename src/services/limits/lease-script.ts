@@ -103,6 +103,8 @@ local function level(s, q)
 end
 
 local function note(s, q, units, time)
+  -- What is told so late that it has expired counts no more.
+  if time + q.window <= now then return end
   local times = s.times
   local i = #times
   while i > 0 and times[i] > time do i = i - 1 end
