@@ -79,7 +79,7 @@ describe('two nodes of two workers, 64 connections each, admit as many as there 
   let nodes: readonly RunningGateway[]
 
   beforeAll(async () => {
-    nodes = await startNodes(configOf(cases))
+    nodes = await startNodes(configOf({ ...cases, batched: [{ limit, window: lasting }] }))
   })
 
   afterAll(stopGateways)
@@ -91,9 +91,11 @@ describe('two nodes of two workers, 64 connections each, admit as many as there 
   })
 
   test('all checks of a tick are one call', async () => {
+    // Now all workers have told Redis their scripts.
+    await flood(nodes, '/batched', 1000)
     await redis.command('CONFIG', 'RESETSTAT')
     const before = await figure(nodes, 'sluice_limit_batch_size_count')
-    const statuses = await flood(nodes, '/sliding-window', 10_000)
+    const statuses = await flood(nodes, '/batched', 10_000)
     const requests = Object.values(statuses).reduce((sum, count) => sum + count)
     const stats = String(await redis.command('INFO', 'commandstats'))
     const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1])

@@ -63,9 +63,13 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await stopGateways()
-  backlog.stop()
-  await upstream.stop()
+  try {
+    await log.verify(gateway)
+  } finally {
+    await stopGateways()
+    backlog.stop()
+    await upstream.stop()
+  }
 })
 
 /** Status, code and log line of the answer to one request. */
@@ -252,5 +256,3 @@ test('a body that keeps coming, however slowly, is not cut by body_idle', async 
   })
   expect(await call(gateway.port, 'GET /lively')).toMatchObject({ status: 200, body: 'x'.repeat(12), complete: true })
 })
-
-test('each of them stands in the access log with its reason', () => log.verify(gateway))

@@ -58,8 +58,12 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await stopGateways()
-  await Promise.all([upstream.stop(), other.stop()])
+  try {
+    await log.verify(gateway)
+  } finally {
+    await stopGateways()
+    await Promise.all([upstream.stop(), other.stop()])
+  }
 })
 
 async function unusedPort(): Promise<number> {
@@ -403,5 +407,3 @@ test('an early answer and a closed connection in the middle of an upload reach t
   expect(response?.field('connection')).toBe('close')
   wire.close()
 })
-
-test('each of them stands in the access log with its reason', () => log.verify(gateway))

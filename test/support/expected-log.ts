@@ -3,7 +3,7 @@ import type { RunningGateway } from './gateway.ts'
 
 /**
  * What the access log (on stdout) must say of requests, by their path. It is written five times a second: everything
- * is looked for together, in a last test, instead of waiting in each.
+ * is looked for together, after the last test, instead of waiting in each.
  */
 export class ExpectedLog {
   readonly #expected: { readonly path: string; readonly fields: Readonly<Record<string, unknown>> }[] = []
