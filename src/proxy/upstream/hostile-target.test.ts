@@ -134,8 +134,9 @@ describe.each([
           const isShort = one.framing === 'tooLong' || one.framing === 'noLastChunk'
           if (isShort && one.leavesAfter === null) expect(sink.failure).not.toBe(null)
           client.close()
+          const closed = [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
           for (const socket of sockets) socket.destroy()
-          await sleep(1)
+          await Promise.all(closed)
           expect(sink.faults).toEqual([])
         }),
         { numRuns: 150, endOnFailure: true },
