@@ -4,7 +4,7 @@ import { canPerf, forgetSymbols, perfFlags, record, samplePeriod, samplesOf } fr
 import { type Row, rowOf, rows } from './budget/rows.ts'
 import { countSyscalls } from './budget/syscalls.ts'
 import { childrenOf, threadTimes, timeBetween, userAndKernel } from './budget/threads.ts'
-import { startRedis, writeKeys } from './fullchain.ts'
+import { prepareFullChain } from './fullchain.ts'
 import { type Generator, measure } from './load.ts'
 import { createFolder, isInstalled, type Started } from './processes.ts'
 import { table } from './report.ts'
@@ -73,14 +73,12 @@ export async function runBudget(plan: Plan, tell: (text: string) => void): Promi
 
 async function workloadsOf(started: Started[], notes: string[]): Promise<Workload[]> {
   const passthrough = { name: 'pass-through', config: 'passthrough.yaml', env: {}, credentials: [] }
-  const folder = createFolder()
-  const credentials = await writeKeys(folder)
-  const redis = isInstalled('redis-server') ? await startRedis(started) : null
-  if (redis === null) notes.push('without redis-server (apt-get install redis-server): no full chain with Redis')
-  const chains = (redis === null ? ['node'] : ['redis', 'node']).map((store) => ({
+  const { credentials, stores, env } = await prepareFullChain(started)
+  if (stores[0] === 'node') notes.push('without redis-server (apt-get install redis-server): no full chain with Redis')
+  const chains = stores.map((store) => ({
     name: `full chain, ${store}`,
     config: 'fullchain.yaml',
-    env: { BENCH_FOLDER: folder, BENCH_STORE: store, BENCH_REDIS_URL: redis ?? 'redis://127.0.0.1:1' },
+    env: env(store),
     credentials,
   }))
   return [passthrough, ...chains]

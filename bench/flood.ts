@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FloodJob, FloodResult, SteadyJob, SteadyResult } from './flood-client.ts'
-import { createFolder, loadCore, startProcess } from './processes.ts'
+import { createFolder, loadCore, outputOf, startProcess } from './processes.ts'
 import { table } from './report.ts'
-import { startGateway, startOrigin } from './servers.ts'
+import { fillConfig, startGateway, startOrigin } from './servers.ts'
 import { audience, benchSigner, issuer } from './signed.ts'
 import { median } from './statistics.ts'
 
@@ -125,38 +125,15 @@ async function runClient<R>(job: SteadyJob | FloodJob): Promise<R> {
   const file = join(createFolder(), 'job.json')
   writeFileSync(file, JSON.stringify(job))
   const started = startProcess(loadCore, process.execPath, [client, file])
-  let output = ''
-  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const status = await new Promise<number | null>((resolve) => started.process.once('close', resolve))
-  if (status !== 0) throw new Error(`the ${job.role} client failed\n${output}${started.stderr()}`)
-  return JSON.parse(output) as R
+  return JSON.parse(await outputOf(started, `the ${job.role} client`)) as R
 }
 
 function writeConfig(jwk: object): string {
   const folder = createFolder()
   writeFileSync(join(folder, 'jwks.json'), JSON.stringify({ keys: [jwk] }))
   const file = join(folder, 'sluice.yaml')
-  writeFileSync(
-    file,
-    `version: 1
-listeners:
-  - address: 127.0.0.1:\${env:BENCH_PORT}
-admin:
-  address: 127.0.0.1:\${env:BENCH_ADMIN_PORT}
-access_log: off
-routes:
-  - name: api
-    paths: ["/api/*"]
-    upstream: backend
-    plugins:
-      - name: jwt
-        config: { issuer: "${issuer}", audience: ${audience}, jwks: { file: ./jwks.json } }
-upstreams:
-  - name: backend
-    targets:
-      - target: 127.0.0.1:\${env:BENCH_ORIGIN_PORT}
-`,
-  )
+  const chain = `[{ name: jwt, config: { issuer: "${issuer}", audience: ${audience}, jwks: { file: ./jwks.json } } }]`
+  writeFileSync(file, fillConfig('plugins.yaml', { chain }))
   return file
 }
 

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exportJWK, SignJWT } from 'jose'
-import { freePort, loadCore, type Started, startProcess } from './processes.ts'
+import { createFolder, freePort, isInstalled, loadCore, type Started, startProcess } from './processes.ts'
 
 /** Writes jwks.json and public.pem; the values of Authorization that they are for, each of a caller of its own. */
 export async function writeKeys(folder: string, count = 1000): Promise<string[]> {
@@ -23,8 +23,37 @@ export async function writeKeys(folder: string, count = 1000): Promise<string[]>
   return tokens.map((token) => `Bearer ${token}`)
 }
 
+/** What `bench/configs/fullchain.yaml` asks for: tokens, and a Redis where it is installed. */
+export interface FullChain {
+  readonly folder: string
+  readonly credentials: readonly string[]
+  /** Who can count, the one that other nodes see first. */
+  readonly stores: readonly Store[]
+  /** The environment of a gateway whose limits are counted there. */
+  readonly env: (store: Store) => Readonly<Record<string, string>>
+}
+
+export type Store = 'redis' | 'node'
+
+/** Its Redis ends with `started`. */
+export async function prepareFullChain(started: Started[], callers = 1000): Promise<FullChain> {
+  const folder = createFolder()
+  const credentials = await writeKeys(folder, callers)
+  const redis = isInstalled('redis-server') ? await startRedis(started) : null
+  return {
+    folder,
+    credentials,
+    stores: redis === null ? ['node'] : ['redis', 'node'],
+    env: (store) => ({
+      BENCH_FOLDER: folder,
+      BENCH_STORE: store,
+      BENCH_REDIS_URL: redis ?? 'redis://127.0.0.1:1',
+    }),
+  }
+}
+
 /** A Redis without persistence, on the core of load and origin. Its URL. */
-export async function startRedis(started: Started[]): Promise<string> {
+async function startRedis(started: Started[]): Promise<string> {
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no']
   const redis = startProcess(loadCore, 'redis-server', args)

@@ -1,13 +1,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { startRedis, writeKeys } from './fullchain.ts'
+import { prepareFullChain, type Store } from './fullchain.ts'
 import type { LatencyJob, LatencyResult, Percentiles } from './latency-client.ts'
 import { type Generator, measure, requestsOf } from './load.ts'
-import { rivals, startProxy } from './peers/index.ts'
-import { createFolder, isInstalled, loadCore, type Started, startProcess } from './processes.ts'
+import { rivals } from './peers/index.ts'
+import { startSluice } from './peers/sluice.ts'
+import { createFolder, isInstalled, loadCore, outputOf, type Started, startProcess } from './processes.ts'
 import { table } from './report.ts'
 import type { Plan } from './rounds.ts'
-import { type Origin, root, startGateway, startOrigin } from './servers.ts'
+import { type Origin, type Proxy, root, startGateway, startOrigin } from './servers.ts'
 import { median } from './statistics.ts'
 
 /** Shares of a target's maximum at which it is measured. */
@@ -84,22 +85,19 @@ export async function runLatency(plan: Plan, tell: (text: string) => void): Prom
 
 async function targetsOf(origin: Origin, started: Started[], notes: string[]): Promise<Target[]> {
   const targets: Target[] = []
-  for (const name of rivals()) {
-    const proxy = await startProxy(name, origin.port)
+  const take = (name: string, proxy: Proxy, credentials: readonly string[] = []): void => {
     started.push(proxy.started)
-    targets.push({ name: name === 'sluice' ? 'sluice, pass-through' : name, port: proxy.port, credentials: [] })
+    targets.push({ name, port: proxy.port, credentials })
   }
-  const folder = createFolder()
-  const credentials = await writeKeys(folder)
-  const redis = isInstalled('redis-server') ? await startRedis(started) : null
-  if (redis === null)
+  take('sluice, pass-through', await startSluice({ origin: origin.port }))
+  const { credentials, stores, env } = await prepareFullChain(started)
+  const [store] = stores as [Store]
+  if (store === 'node')
     notes.push('without redis-server (apt-get install redis-server): the full chain counts in the node')
-  const store = redis === null ? 'node' : 'redis'
-  const env = { BENCH_FOLDER: folder, BENCH_STORE: store, BENCH_REDIS_URL: redis ?? 'redis://127.0.0.1:1' }
   const config = join(root, 'bench/configs/fullchain.yaml')
-  const chain = await startGateway(config, origin.port, env, credentials[0] ?? null)
-  started.push(chain.started)
-  targets.splice(1, 0, { name: `sluice, full chain, ${store}`, port: chain.port, credentials })
+  const chain = await startGateway(config, origin.port, env(store), credentials[0] ?? null)
+  take(`sluice, full chain, ${store}`, chain, credentials)
+  for (const { name, start } of rivals) take(name, await start({ origin: origin.port }))
   return targets
 }
 
@@ -178,11 +176,7 @@ async function send(job: LatencyJob): Promise<LatencyResult> {
   const started = isInstalled('chrt')
     ? startProcess(loadCore, 'chrt', ['--idle', '0', ...client])
     : startProcess(loadCore, 'nice', ['-n', '19', ...client])
-  let output = ''
-  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const status = await new Promise<number | null>((resolve) => started.process.once('close', resolve))
-  if (status !== 0) throw new Error(`the latency client failed\n${output}${started.stderr()}`)
-  return JSON.parse(output) as LatencyResult
+  return JSON.parse(await outputOf(started, 'the latency client')) as LatencyResult
 }
 
 export function latencyText({ generator, rows, notes }: LatencyReport): string {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
-import { createFolder, loadCore, type Started, startProcess } from './processes.ts'
+import { createFolder, loadCore, outputOf, type Started, startProcess } from './processes.ts'
 
 /** What sends the requests. autocannon is the generator of record; wrk needs less of the core that it shares. */
 export type Generator = 'autocannon' | 'wrk'
@@ -72,14 +72,7 @@ async function measureWithAutocannon(job: LoadJob): Promise<LoadResult> {
 
 async function measureWithWrk(job: LoadJob): Promise<LoadResult> {
   const started = startProcess(loadCore, 'wrk', wrkArguments(job))
-  let output = ''
-  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const status = await new Promise<number | null>((resolve) => {
-    started.process.once('close', resolve)
-    started.process.once('error', () => resolve(null))
-  })
-  if (status !== 0) throw new Error(`wrk failed\n${output}${started.stderr()}`)
-  return readWrk(output)
+  return readWrk(await outputOf(started, 'wrk'))
 }
 
 function wrkArguments(job: LoadJob): string[] {

@@ -76,6 +76,18 @@ export function startProcess(
   }
 }
 
+/** All that a process writes, once it has ended. Throws when it fails; `what` says who that was. */
+export async function outputOf(started: Started, what: string): Promise<string> {
+  let output = ''
+  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const status = await new Promise<number | null>((resolve) => {
+    started.process.once('close', resolve)
+    started.process.once('error', () => resolve(null))
+  })
+  if (status !== 0) throw new Error(`${what} failed\n${output}${started.stderr()}`)
+  return output
+}
+
 function signal(child: ChildProcess, name: NodeJS.Signals): void {
   if (child.pid === undefined) return
   try {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createFolder } from '../processes.ts'
-import { type Proxy, root, startGateway } from '../servers.ts'
+import { fillConfig, type Proxy, root, startGateway } from '../servers.ts'
 import { kept, type Setup } from './peer.ts'
 
 /** The gateway, set up as its peers are: the full chain is told apart by who counts (workloads/fullchain.ts). */
@@ -17,20 +17,6 @@ export async function startSluice(setup: Setup, env: Readonly<Record<string, str
 function writeRoutes(prefixes: readonly string[]): string {
   const file = join(createFolder(), 'sluice.yaml')
   const routes = prefixes.map((prefix, i) => `  - { name: route-${i}, paths: ["${prefix}*"], upstream: backend }\n`)
-  writeFileSync(
-    file,
-    `version: 1
-listeners:
-  - address: 127.0.0.1:\${env:BENCH_PORT}
-admin:
-  address: 127.0.0.1:\${env:BENCH_ADMIN_PORT}
-access_log: off
-routes:
-${routes.join('')}upstreams:
-  - name: backend
-    targets:
-      - target: 127.0.0.1:\${env:BENCH_ORIGIN_PORT}
-`,
-  )
+  writeFileSync(file, fillConfig('routes.yaml', { routes: routes.join('') }))
   return file
 }

@@ -1,6 +1,5 @@
-import { startSluice } from '../peers/sluice.ts'
-import { compare, type Group, type Row, type Subject } from '../rounds.ts'
-import { onStage } from './stage.ts'
+import { compare, type Group, type Row } from '../rounds.ts'
+import { onStage, startAll } from './stage.ts'
 import type { Workload } from './workload.ts'
 
 const sizes = [
@@ -16,10 +15,8 @@ export const bodies: Workload = {
     'Bodies of 1 kB, 64 kB and 1 MB: down in answers, up in POST requests. 64 connections; 16 for 1 MB. Everybody streams them: nginx with its buffering by files off.',
   minutes: 4,
   run: ({ plan, choice, peers, step }) =>
-    onStage(async ({ origin, hold }) => {
-      const setup = { origin: origin.port }
-      const subjects: Subject[] = [hold(await startSluice(setup))]
-      for (const peer of peers) subjects.push(hold(await peer.start(setup)))
+    onStage(async (stage) => {
+      const subjects = await startAll(stage, peers, { origin: stage.origin.port })
       const jobs = sizes.flatMap(({ bytes, name }) => {
         const connections = bytes > 100_000 ? Math.min(16, plan.connections) : plan.connections
         const shared = { bytes, connections, seconds: plan.seconds / 2, warmup: plan.warmup / 2 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
-import { startRedis, writeKeys } from '../fullchain.ts'
+import { prepareFullChain } from '../fullchain.ts'
 import { startSluice } from '../peers/sluice.ts'
-import { createFolder, isInstalled } from '../processes.ts'
 import { compare, type Subject } from '../rounds.ts'
 import { root, startGateway } from '../servers.ts'
 import { onStage } from './stage.ts'
@@ -15,19 +14,17 @@ export const fullchain: Workload = {
   minutes: 3,
   run: ({ plan, choice, peers, quick, step }) =>
     onStage(async ({ origin, hold, started }) => {
-      const folder = createFolder()
-      const credentials = await writeKeys(folder, quick ? 10 : 1000)
+      const { folder, credentials, stores, env } = await prepareFullChain(started, quick ? 10 : 1000)
       const [credential] = credentials as [string]
-      const redis = isInstalled('redis-server') ? await startRedis(started) : null
       const subjects: Subject[] = []
-      for (const store of redis === null ? ['node'] : ['redis', 'node']) {
-        const env = { BENCH_FOLDER: folder, BENCH_STORE: store, BENCH_REDIS_URL: redis ?? 'redis://127.0.0.1:1' }
+      for (const store of stores) {
         const config = join(root, 'bench/configs/fullchain.yaml')
-        const proxy = hold(await startGateway(config, origin.port, env, credential))
+        const proxy = hold(await startGateway(config, origin.port, env(store), credential))
         subjects.push({ ...proxy, name: `sluice, ${store}` })
       }
       subjects.push({ ...hold(await startSluice({ origin: origin.port })), name: 'sluice, pass-through' })
-      const notes = redis === null ? ['Without redis-server (apt-get install redis-server) only the node counts.'] : []
+      const notes =
+        stores[0] === 'node' ? ['Without redis-server (apt-get install redis-server) only the node counts.'] : []
       for (const peer of peers) {
         notes.push(`${peer.name}: ${peer.chain ?? 'can do nothing of it, so left out'}.`)
         if (peer.chain === null) continue

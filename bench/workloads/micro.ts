@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { MicroRow } from '../micro.ts'
-import { loadCore, startProcess } from '../processes.ts'
+import { loadCore, outputOf, startProcess } from '../processes.ts'
 import { table } from '../report.ts'
 import type { Workload } from './workload.ts'
 
@@ -15,11 +15,7 @@ export const micro: Workload = {
     const flags = ['--expose-gc', '--max-semi-space-size=256', '--min-semi-space-size=256']
     const file = join(import.meta.dirname, '../micro.js')
     const started = startProcess(loadCore, process.execPath, [...flags, file, ...(quick ? ['--quick'] : [])])
-    let output = ''
-    started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-    const status = await new Promise((settle) => started.process.once('close', settle))
-    if (status !== 0) throw new Error(`the micro benches failed\n${started.stderr()}`)
-    const rows = JSON.parse(output) as MicroRow[]
+    const rows = JSON.parse(await outputOf(started, 'the micro benches')) as MicroRow[]
     const cells = rows.map((row) => [row.suite, row.case, row.nanoseconds.toFixed(1), String(row.bytes)])
     return { groups: [], data: rows, text: table(['suite', 'case', 'ns/op', 'bytes/op'], cells) }
   },

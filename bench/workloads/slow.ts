@@ -1,7 +1,6 @@
-import { startSluice } from '../peers/sluice.ts'
 import { largestResident } from '../processes.ts'
-import { compare, type Subject } from '../rounds.ts'
-import { onStage } from './stage.ts'
+import { compare } from '../rounds.ts'
+import { onStage, startAll } from './stage.ts'
 import type { Workload } from './workload.ts'
 
 export const slow: Workload = {
@@ -11,11 +10,9 @@ export const slow: Workload = {
     'The upstream answers after 100 ms, 2,000 requests are in flight: at most 20,000 a second are possible. What counts is how little the wait grows, and what it costs in memory and processor time.',
   minutes: 1.5,
   run: ({ plan, choice, peers, quick, step }) =>
-    onStage(async ({ origin, hold }) => {
+    onStage(async (stage) => {
       const connections = quick ? 200 : 2000
-      const setup = { origin: origin.port, kept: 4096 }
-      const subjects: Subject[] = [hold(await startSluice(setup))]
-      for (const peer of peers) subjects.push(hold(await peer.start(setup)))
+      const subjects = await startAll(stage, peers, { origin: stage.origin.port, kept: 4096 })
       const found = await compare('100 ms', subjects, { ...plan, connections, paths: ['/api/slow'] }, step, { choice })
       const groups = found.map((group) => ({
         ...group,

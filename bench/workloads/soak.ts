@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { startRedis, writeKeys } from '../fullchain.ts'
+import { prepareFullChain, type Store } from '../fullchain.ts'
 import { type Generator, measure } from '../load.ts'
-import { createFolder, isInstalled, largestResident } from '../processes.ts'
+import { isInstalled, largestResident } from '../processes.ts'
 import { root, startGateway } from '../servers.ts'
 import { median } from '../statistics.ts'
 import { onStage } from './stage.ts'
@@ -18,13 +18,10 @@ export const soak: Workload = {
   extra: true,
   run: ({ plan, choice, minutes, quick, step }) =>
     onStage(async ({ origin, hold, started }) => {
-      const folder = createFolder()
-      const credentials = await writeKeys(folder)
-      const store = isInstalled('redis-server') ? 'redis' : 'node'
-      const redis = store === 'redis' ? await startRedis(started) : 'redis://127.0.0.1:1'
-      const env = { BENCH_FOLDER: folder, BENCH_STORE: store, BENCH_REDIS_URL: redis }
+      const { credentials, stores, env } = await prepareFullChain(started)
+      const [store] = stores as [Store]
       const config = join(root, 'bench/configs/fullchain.yaml')
-      const { port, started: gateway } = hold(await startGateway(config, origin.port, env, credentials[0]))
+      const { port, started: gateway } = hold(await startGateway(config, origin.port, env(store), credentials[0]))
       const pid = gateway.process.pid as number
       const generator: Generator =
         choice === 'auto' ? (isInstalled('wrk') ? 'wrk' : 'autocannon') : (choice[0] as Generator)

@@ -2,11 +2,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generate } from 'selfsigned'
 import type { LoadResult } from '../load.ts'
-import { startSluice } from '../peers/sluice.ts'
-import { createFolder, loadCore, startProcess } from '../processes.ts'
-import { compare, type Group, measureInTurns, type Send, type Subject } from '../rounds.ts'
+import { createFolder, loadCore, outputOf, startProcess } from '../processes.ts'
+import { compare, type Group, measureInTurns, type Send } from '../rounds.ts'
 import type { TlsJob } from '../tls-client.ts'
-import { onStage } from './stage.ts'
+import { onStage, startAll } from './stage.ts'
 import type { Workload } from './workload.ts'
 
 export const tls: Workload = {
@@ -16,10 +15,9 @@ export const tls: Workload = {
     'TLS 1.3 with a P-256 certificate, plain HTTP to the upstream: requests on kept connections; then a new connection for every request, with a whole handshake, and with a session resumed. For handshakes the client (of Node) is often the limit: compare the processor time.',
   minutes: 3.5,
   run: ({ plan, choice, peers, step }) =>
-    onStage(async ({ origin, hold }) => {
-      const setup = { origin: origin.port, tls: await writeCertificate() }
-      const subjects: Subject[] = [hold(await startSluice(setup))]
-      for (const peer of peers) subjects.push(hold(await peer.start(setup)))
+    onStage(async (stage) => {
+      const setup = { origin: stage.origin.port, tls: await writeCertificate() }
+      const subjects = await startAll(stage, peers, setup)
       const secure = subjects.map((subject) => ({ ...subject, load: { secure: true } }))
       const groups = await compare('kept connections', secure, plan, (share, text) => step(share / 3, text), { choice })
       for (const [i, resumes] of [false, true].entries()) {
@@ -52,9 +50,5 @@ async function writeCertificate(): Promise<{ cert: string; key: string; both: st
 async function sendHandshakes(job: TlsJob): Promise<LoadResult> {
   const client = join(import.meta.dirname, '../tls-client.js')
   const started = startProcess(loadCore, process.execPath, [client, JSON.stringify(job)])
-  let output = ''
-  started.process.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const status = await new Promise<number | null>((resolve) => started.process.once('close', resolve))
-  if (status !== 0) throw new Error(`the TLS client failed\n${output}${started.stderr()}`)
-  return JSON.parse(output) as LoadResult
+  return JSON.parse(await outputOf(started, 'the TLS client')) as LoadResult
 }
