@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NodeLink } from '../../test/support/node-link.ts'
 import { type RedisServer, startRedis, startRedisCluster, stopRedis } from '../../test/support/redis.ts'
@@ -60,7 +60,11 @@ function node(server: Pick<RedisServer, 'port'>, more: Partial<RedisSettings> = 
       closers.push(close)
       return { find: (name) => keys.find(name), close, leave: () => end.leave() }
     },
-    tracking: () => until('tracking', () => JSON.stringify(tracker.status()) === '{"tracking":true}'),
+    tracking: async () => {
+      await until('tracking', () => JSON.stringify(tracker.status()) === '{"tracking":true}')
+      // The primary may just have found out: the workers hear of it in the next turn of the event loop.
+      await turn()
+    },
   }
 }
 

@@ -12,6 +12,8 @@ export interface CallObserver {
 /** Faults of a connection that the other side closed, perhaps before it saw the request. */
 const closedCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 
+const connectingTookLong = 'connecting took too long'
+
 const utf8 = new TextDecoder()
 
 /** One call: its time limit, its answer as it comes, and what went wrong. */
@@ -83,7 +85,7 @@ export class PooledCall implements Dispatcher.DispatchHandler {
     const wasStarted = this.#controller !== null
     this.#controller = null
     if (!this.#isSettled && wasStarted && this.#mayTryAgain(error)) return this.#dispatch(this.#pool as Pool)
-    this.#settle(new HttpFault(wasStarted ? 'broken' : 'connect', error.code ?? error.name))
+    this.#settle(faultOf(error, wasStarted))
     this.#observer.ended()
   }
 
@@ -114,9 +116,15 @@ export class PooledCall implements Dispatcher.DispatchHandler {
 
   #waitsFor(): string {
     if (this.#pool === null) return 'no connection was free'
-    if (this.#controller === null) return 'connecting took too long'
+    if (this.#controller === null) return connectingTookLong
     return this.#status === 0 ? 'no answer came' : 'the answer did not end'
   }
+}
+
+/** undici's time limit for connecting is as long as that of the call: either may come first. */
+function faultOf({ code, name }: NodeJS.ErrnoException, wasStarted: boolean): HttpFault {
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return new HttpFault('timeout', connectingTookLong)
+  return new HttpFault(wasStarted ? 'broken' : 'connect', code ?? name)
 }
 
 function latin1(bytes: Buffer | string): string {
