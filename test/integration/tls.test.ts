@@ -190,6 +190,10 @@ describe('reload', () => {
     before.request('GET /afterwards')
     expect((await before.response())?.status).toBe(200)
     before.close()
+
+    gateway.write('fallback.pem', certificates.fallback.cert)
+    gateway.write('fallback.key', certificates.fallback.key)
+    expect((await gateway.postReload()).status).toBe(200)
   })
 
   test('a certificate that does not go with its key changes nothing', async () => {
