@@ -6,7 +6,7 @@ import { RedisClient } from '../services/redis.ts'
 import { type Log, pluginLog } from '../telemetry/logger.ts'
 import { ApiKeyTracker } from './api-keys.ts'
 import { KeySetFetcher } from './key-sets.ts'
-import { LimitLedger } from './limit-ledger.ts'
+import { LimitLedger } from './limits/ledger.ts'
 import { RevocationList } from './revocations.ts'
 
 /** What there is once per node, for the services of all workers. */

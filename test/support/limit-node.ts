@@ -1,7 +1,7 @@
 import type { PrimaryLink, Topic, WorkerLink } from '../../src/core/messages.ts'
 import { type Instruments, noInstruments } from '../../src/core/services/instruments.ts'
 import type { Admission, Limit, LimitStoreSettings } from '../../src/core/services/limits.ts'
-import { LimitLedger } from '../../src/primary/limit-ledger.ts'
+import { LimitLedger } from '../../src/primary/limits/ledger.ts'
 import {
   answerFields,
   type Clock,

@@ -1,5 +1,5 @@
 import type { Limit } from '../../core/services/limits.ts'
-import { capacityOf, type Terms, termsOf } from './counter.ts'
+import { capacityOf, type Terms, termsOf } from './counters/counter.ts'
 import { horizon, type Pool, portion, term, tidying } from './lease.ts'
 
 /** One limit of the configuration as a worker counts by it: that of the latest configuration under its name. */

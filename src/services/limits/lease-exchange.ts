@@ -146,7 +146,7 @@ export class Exchange {
     if (this.#flush !== null || this.#sentAt !== 0) return
     this.#flush = setImmediate(() => {
       this.#flush = null
-      if (this.#next.length > 0 || this.holding.news.length > 0) this.#send()
+      if (this.#next.length > 0 || this.holding.hasNews) this.#send()
     })
   }
 
@@ -204,8 +204,7 @@ export class Exchange {
       account.returned = 0
     }
     // News only goes with what is answered: from the answer on it is known.
-    const books = number === 0 ? [] : this.holding.news
-    if (number !== 0) this.holding.news = []
+    const books = number === 0 ? [] : this.holding.takeNews()
     return { number, books, accounts: fields, uses, asks }
   }
 

@@ -1,5 +1,5 @@
 import type { Limit } from '../../core/services/limits.ts'
-import { termsOf } from './counter.ts'
+import { termsOf } from './counters/counter.ts'
 import { type BookTerms, type Pool, tidying } from './lease.ts'
 import { Account, Book } from './lease-account.ts'
 
@@ -12,9 +12,9 @@ const lifetime = 10_000
 /** All accounts of a worker. What lies idle goes back to the primary, what holds nothing is forgotten. */
 export class Holding {
   readonly books: Book[] = []
-  /** Books whose terms the primary does not know yet. */
-  news: BookTerms[] = []
   readonly #byName = new Map<string, Book>()
+  /** Books whose terms the primary was not told yet. */
+  #news: BookTerms[] = []
   /** Accounts with something in hand. */
   readonly #lent = new Set<Account>()
   /** Has an account settled with the next petition. */
@@ -37,16 +37,27 @@ export class Holding {
       book = new Book(this.books.length, pool, limit, timeout)
       this.#byName.set(name, book)
       this.books.push(book)
-      this.news.push({ id: book.id, pool, timeout, terms: book.terms })
+      this.#news.push({ id: book.id, pool, timeout, terms: book.terms })
     } else this.#renew(book, limit, timeout)
     return book
+  }
+
+  get hasNews(): boolean {
+    return this.#news.length > 0
+  }
+
+  /** The terms that the primary was not told yet: now it is. */
+  takeNews(): readonly BookTerms[] {
+    const news = this.#news
+    this.#news = []
+    return news
   }
 
   /** What is heard from here on is by terms that the primary was told. */
   known(told: readonly BookTerms[]): void {
     for (const { id } of told) {
       const book = this.books[id]
-      if (book !== undefined) book.isNew = this.news.some((news) => news.id === id)
+      if (book !== undefined) book.isNew = this.#news.some((news) => news.id === id)
     }
   }
 
@@ -84,7 +95,7 @@ export class Holding {
     book.terms = terms
     book.timeout = timeout
     book.isNew = true
-    this.news.push({ id: book.id, pool: book.pool, timeout, terms })
+    this.#news.push({ id: book.id, pool: book.pool, timeout, terms })
     for (const account of book.accounts.values()) {
       // It was lent, or refused, by the old terms.
       account.closedUntil = 0

@@ -1,4 +1,4 @@
-import type { Terms } from './counter.ts'
+import type { Terms } from './counters/counter.ts'
 
 /**
  * What workers and the primary say to each other about counters. The primary owns them and lends workers units of a budget

@@ -1,6 +1,6 @@
 import type { Admission, Limit, LimitStore, LimitStoreSettings } from '../../core/services/limits.ts'
 import type { ServiceHost } from '../host.ts'
-import { capacityOf } from './counter.ts'
+import { capacityOf } from './counters/counter.ts'
 import { type Pool, verdicts } from './lease.ts'
 import type { Account, Book } from './lease-account.ts'
 import { type Exchange, exchangeOf, type Finding } from './lease-exchange.ts'

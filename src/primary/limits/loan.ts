@@ -1,9 +1,9 @@
-import { capacityOf, type Span, type Terms } from '../services/limits/counter.ts'
-import { term, tidying } from '../services/limits/lease.ts'
-import { kinds } from '../services/limits/lease-script.ts'
-import type { Book } from './limit-ledger-book.ts'
-import type { Entry } from './limit-ledger-entry.ts'
-import type { Moment, Source } from './limit-ledger-source.ts'
+import { capacityOf, type Span, type Terms } from '../../services/limits/counters/counter.ts'
+import { term, tidying } from '../../services/limits/lease.ts'
+import { kinds } from '../../services/limits/lease-script.ts'
+import type { Book } from './book.ts'
+import type { Entry } from './entry.ts'
+import type { Moment, Source } from './source.ts'
 
 /** Milliseconds of traffic that a node borrows at once. */
 const horizon = 200

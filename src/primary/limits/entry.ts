@@ -1,5 +1,5 @@
-import { capacityOf, grain, type Span, type Terms } from '../services/limits/counter.ts'
-import type { Moment, Source } from './limit-ledger-source.ts'
+import { capacityOf, grain, type Span, type Terms } from '../../services/limits/counters/counter.ts'
+import type { Moment, Source } from './source.ts'
 
 /** What all entries of a limit have in common. */
 export interface EntryBook {

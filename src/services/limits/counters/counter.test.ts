@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { LimitModel } from '../../../test/support/limit-model.ts'
-import type { Limit, LimitAlgorithm } from '../../core/services/limits.ts'
-import { capacityOf, grain, newCounter, type Span, termsOf } from './counter.ts'
+import { LimitModel } from '../../../../test/support/limit-model.ts'
+import type { Limit, LimitAlgorithm } from '../../../core/services/limits.ts'
+import { capacityOf, grain, type Span, termsOf } from './counter.ts'
+import { newCounter } from './new-counter.ts'
 
 const algorithms: readonly LimitAlgorithm[] = [
   'fixed_window',

@@ -1,8 +1,8 @@
-import type { Counter } from '../core/services/instruments.ts'
-import type { Terms } from '../services/limits/counter.ts'
-import type { BookTerms, Pool } from '../services/limits/lease.ts'
-import { Entry, type EntryBook } from './limit-ledger-entry.ts'
-import type { Moment, Source } from './limit-ledger-source.ts'
+import type { Counter } from '../../core/services/instruments.ts'
+import type { Terms } from '../../services/limits/counters/counter.ts'
+import type { BookTerms, Pool } from '../../services/limits/lease.ts'
+import { Entry, type EntryBook } from './entry.ts'
+import type { Moment, Source } from './source.ts'
 
 /** One limit of the configuration, all its keys. */
 export class Book implements EntryBook {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { recordInstruments } from '../../test/support/instruments.ts'
-import { LimitNode, type LimitWorker, limitOf } from '../../test/support/limit-node.ts'
-import { closeStores, connected, openClient } from '../../test/support/limit-store.ts'
-import { type RedisServer, startRedis, stopRedis } from '../../test/support/redis.ts'
-import { noInstruments } from '../core/services/instruments.ts'
-import type { Limit, LimitAlgorithm, LimitStoreSettings } from '../core/services/limits.ts'
-import type { RedisClient } from '../services/redis.ts'
+import { recordInstruments } from '../../../test/support/instruments.ts'
+import { LimitNode, type LimitWorker, limitOf } from '../../../test/support/limit-node.ts'
+import { closeStores, connected, openClient } from '../../../test/support/limit-store.ts'
+import { type RedisServer, startRedis, stopRedis } from '../../../test/support/redis.ts'
+import { noInstruments } from '../../core/services/instruments.ts'
+import type { Limit, LimitAlgorithm, LimitStoreSettings } from '../../core/services/limits.ts'
+import type { RedisClient } from '../../services/redis.ts'
 
 let server: RedisServer
 const nodes: LimitNode[] = []

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
-import type { PrimaryLink } from '../core/messages.ts'
-import type { Counter, Instruments } from '../core/services/instruments.ts'
+import type { PrimaryLink } from '../../core/messages.ts'
+import type { Counter, Instruments } from '../../core/services/instruments.ts'
 import {
   accountFields,
   type BookTerms,
@@ -8,28 +7,17 @@ import {
   type Petition,
   clock as realClock,
   verdicts,
-} from '../services/limits/lease.ts'
-import type { RedisClient } from '../services/redis.ts'
-import type { Log } from '../telemetry/logger.ts'
-import { Book } from './limit-ledger-book.ts'
-import type { Entry } from './limit-ledger-entry.ts'
-import { Lender } from './limit-ledger-lender.ts'
-import type { Loan } from './limit-ledger-loan.ts'
-import { Outbox } from './limit-ledger-outbox.ts'
-import { CounterSource, type Moment } from './limit-ledger-source.ts'
-
-/** A request that a worker has asked about. */
-interface Ask {
-  readonly worker: number
-  readonly id: number
-  readonly entries: readonly Entry[]
-  readonly costs: readonly number[]
-  /** How often it has waited for units to come back. */
-  rounds: number
-}
-
-/** Milliseconds that a worker has to give back what it was lent: longer than a busy one needs. */
-const patience = 100
+} from '../../services/limits/lease.ts'
+import type { RedisClient } from '../../services/redis.ts'
+import type { Log } from '../../telemetry/logger.ts'
+import { Book } from './book.ts'
+import { BusyEntries } from './busy.ts'
+import { Decider } from './decider.ts'
+import type { Entry } from './entry.ts'
+import { Lender } from './lender.ts'
+import type { Loan } from './loan.ts'
+import { Outbox } from './outbox.ts'
+import { CounterSource, type Moment } from './source.ts'
 
 /** Counters that are kept at most. */
 const mostEntries = 1_000_000
@@ -38,19 +26,8 @@ const mostEntries = 1_000_000
 const sweeping = 1000
 const swept = 5000
 
-/** Counters of which so much is used are watched; so many at most, the busiest of them shown. */
-const busy = 0.5
-const watched = 256
-const shown = 20
-
 /** Milliseconds between two complaints that there are too many counters. */
 const complaint = 60_000
-
-/** How often a request waits for units before it is refused: of each of its limits some may lie with others and with itself. */
-const mostRounds = 8
-
-/** No worker has this number. */
-const nobody = -1
 
 /**
  * The counters of the node, for all its workers. One process owns them and lends workers units ahead of the requests: see
@@ -66,15 +43,12 @@ export class LimitLedger {
   readonly #numbered = new Map<number, Book[]>()
   readonly #outbox: Outbox
   readonly #lender: Lender
-  readonly #waiting = new Map<Entry, Ask[]>()
-  /** Entries of which something was recalled, and when that is given up. */
-  readonly #recalls: { readonly entry: Entry; readonly due: number }[] = []
-  readonly #busy = new Set<Entry>()
+  readonly #busy = new BusyEntries()
+  readonly #decider: Decider
   readonly #messages: Counter
   readonly #asks: Counter
   #entries = 0
   #fullAt = -Infinity
-  #recallTimer: NodeJS.Timeout | null = null
   #sweepTimer: NodeJS.Timeout | null = null
 
   constructor(
@@ -88,6 +62,7 @@ export class LimitLedger {
     this.#clock = options.clock ?? realClock
     this.#capacity = options.capacity ?? mostEntries
     this.#outbox = new Outbox(link)
+    this.#decider = new Decider(this.#numbered, this.#outbox, this.#busy, () => this.#now())
     this.#lender = new Lender(this.#clock, log, (loan) => this.#continue(loan))
     this.#messages = instruments.counter(
       'sluice_limit_petitions_total',
@@ -109,28 +84,16 @@ export class LimitLedger {
 
   /** What was borrowed from Redis goes back. */
   async close(): Promise<void> {
-    if (this.#recallTimer !== null) clearTimeout(this.#recallTimer)
+    this.#decider.close()
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer)
     await this.#lender.close()
   }
 
   status(): object {
-    const now = this.#now()
-    const busiest = [...this.#busy]
-      .map((entry) => ({ entry, saturation: this.#saturation(entry, now) }))
-      .sort((one, other) => other.saturation - one.saturation)
-      .slice(0, shown)
+    const busiest = this.#busy.status(this.#now())
     let lent = 0
     for (const book of this.#books.values()) lent += book.lent
-    return {
-      counters: this.#entries,
-      lent,
-      busiest: busiest.map(({ entry, saturation }) => ({
-        limit: entry.book.terms.name,
-        key: shownKey(entry.key),
-        saturation: Math.round(saturation * 1000) / 1000,
-      })),
-    }
+    return { counters: this.#entries, lent, busiest }
   }
 
   #now(): Moment {
@@ -150,7 +113,7 @@ export class LimitLedger {
     const entries = this.#settle(petition, books, worker, now)
     if (petition.number === 0) {
       for (const entry of entries) entry?.answered(worker)
-      for (const entry of entries) if (entry !== null) this.#resume(entry, now)
+      for (const entry of entries) if (entry !== null) this.#decider.resume(entry, now)
     } else {
       this.#decideAll(petition, entries, worker, now)
       this.#grantAll(petition, entries, worker, now)
@@ -223,7 +186,7 @@ export class LimitLedger {
       at += 2 + 2 * count
       this.#asks.add(1)
       if (asked.length < count) this.#outbox.answer(worker, id, verdicts.unavailable, 0, 0, 0, 0)
-      else this.#decide({ worker, id, entries: asked, costs, rounds: 0 }, now)
+      else this.#decider.ask(worker, id, asked, costs, now)
     }
   }
 
@@ -249,119 +212,12 @@ export class LimitLedger {
     return Math.max(0, Math.min(wanted, Math.floor(entry.free / (workers === 1 ? 1 : 2 * workers))))
   }
 
-  /** Admits a request by all of its limits or by none, or leaves it until what was lent to others is back. */
-  #decide(ask: Ask, now: Moment): void {
-    const { entries, costs } = ask
-    // Its worker lays aside what a request needs when it asks; while it waits, others may have used that.
-    const except = ask.rounds === 0 ? ask.worker : nobody
-    let isLost = ask.rounds === mostRounds
-    let short: Entry | null = null
-    for (let i = 0; i < entries.length && !isLost; i++) {
-      const entry = entries[i] as Entry
-      if (entry.fits(costs[i] as number)) continue
-      if (this.#canCome(entry, costs[i] as number, except, now)) short ??= entry
-      else isLost = !entry.book.terms.observe
-    }
-    if (isLost || short === null) return this.#conclude(ask, now)
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i] as Entry
-      const cost = costs[i] as number
-      if (entry.fits(cost)) continue
-      if (entry.source.canGrow(cost, now)) entry.source.grow(cost, now)
-      else this.#recall(entry, except, now)
-    }
-    for (const entry of entries) entry.awaited++
-    ask.rounds++
-    const waiting = this.#waiting.get(short)
-    if (waiting === undefined) this.#waiting.set(short, [ask])
-    else waiting.push(ask)
-  }
-
-  #conclude(ask: Ask, now: Moment): void {
-    const { entries, costs, worker } = ask
-    let verdict: number = verdicts.admitted
-    let retryAfter = 0
-    let wouldRefuse = 0
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i] as Entry
-      const cost = costs[i] as number
-      if (entry.fits(cost)) continue
-      if (entry.book.terms.observe) wouldRefuse |= 1 << i
-      else if (entry.source.isBlind(now)) {
-        return this.#outbox.answer(worker, ask.id, verdicts.unavailable, 0, 0, 0, 0)
-      } else {
-        const wait = Math.max(1, entry.wait(cost, now))
-        if (wait <= retryAfter) continue
-        retryAfter = wait
-        verdict = i
-      }
-    }
-    let delay = 0
-    for (let i = 0; i < entries.length && verdict === verdicts.admitted; i++) {
-      const entry = entries[i] as Entry
-      if ((wouldRefuse & (1 << i)) !== 0) continue
-      if (!entry.book.terms.observe) delay = Math.max(delay, entry.delay(now))
-      entry.take(costs[i] as number, worker, now)
-    }
-    this.#outbox.answer(worker, ask.id, verdict, delay, wouldRefuse, retryAfter, entries.length)
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i] as Entry
-      this.#outbox.finding(worker, entry.left, entry.wholeAt(now), entry.closedUntil(costs[i] as number, now))
-      this.#watch(entry)
-    }
-  }
-
-  /** Units that are elsewhere now could make these fit. */
-  #canCome(entry: Entry, units: number, except: number, now: Moment): boolean {
-    if (entry.source.canGrow(units, now)) return true
-    return entry.wouldFit(units) && (entry.recalls > 0 || entry.isRecallable(except))
-  }
-
-  #recall(entry: Entry, except: number, now: Moment): void {
-    for (const [worker, books] of this.#numbered) {
-      if (worker === except || !entry.recall(worker)) continue
-      this.#outbox.recall(worker, books.indexOf(entry.book as Book), entry.key)
-      this.#recalls.push({ entry, due: now.steady + patience })
-      this.#recallTimer ??= setTimeout(() => this.#endRecalls(), patience)
-    }
-  }
-
-  /** Decides on those that waited, once all that can come back is back. */
-  #resume(entry: Entry, now: Moment): void {
-    const asks = this.#waiting.get(entry)
-    if (asks === undefined || entry.recalls > 0) return
-    this.#waiting.delete(entry)
-    for (const ask of asks) {
-      for (const one of ask.entries) one.awaited--
-      if (!this.#numbered.has(ask.worker)) continue
-      for (const one of ask.entries) {
-        ;(one.book as Book).adopt(ask.worker)
-        one.touch(now)
-      }
-      this.#decide(ask, now)
-    }
-  }
-
   /** Redis has answered, or not. */
   #continue({ entry }: Loan): void {
     if (entry === null) return
     const now = this.#now()
     entry.touch(now)
-    this.#resume(entry, now)
-    this.#outbox.flush()
-  }
-
-  #endRecalls(): void {
-    this.#recallTimer = null
-    const now = this.#now()
-    let recall = this.#recalls[0]
-    while (recall !== undefined && recall.due <= now.steady + 1) {
-      this.#recalls.shift()
-      recall.entry.endRecalls()
-      this.#resume(recall.entry, now)
-      recall = this.#recalls[0]
-    }
-    if (recall !== undefined) this.#recallTimer = setTimeout(() => this.#endRecalls(), recall.due - now.steady)
+    this.#decider.resume(entry, now)
     this.#outbox.flush()
   }
 
@@ -376,7 +232,7 @@ export class LimitLedger {
         if (entry.holders === null) continue
         entry.touch(now)
         entry.leave(worker, now)
-        this.#resume(entry, now)
+        this.#decider.resume(entry, now)
       }
     }
     this.#outbox.flush()
@@ -416,26 +272,9 @@ export class LimitLedger {
     const now = this.#now()
     const part = Math.max(swept, Math.ceil(this.#entries / 30))
     for (const book of this.#books.values()) this.#entries -= book.sweep(part, now)
-    for (const entry of this.#busy) if (this.#saturation(entry, now) < busy / 2) this.#busy.delete(entry)
+    this.#busy.sweep(now)
     if (this.#entries > 0 || this.#sweepTimer === null) return
     clearInterval(this.#sweepTimer)
     this.#sweepTimer = null
   }
-
-  #watch(entry: Entry): void {
-    if (entry.saturation < busy || this.#busy.has(entry)) return
-    const [oldest] = this.#busy
-    if (this.#busy.size >= watched && oldest !== undefined) this.#busy.delete(oldest)
-    this.#busy.add(entry)
-  }
-
-  #saturation(entry: Entry, now: Moment): number {
-    entry.touch(now)
-    return entry.saturation
-  }
-}
-
-/** A key may hold what a client sent, a token even: of long ones only the beginning is shown. */
-function shownKey(key: string): string {
-  return key.length <= 40 ? key : `${key.slice(0, 24)}…${createHash('sha256').update(key).digest('hex').slice(0, 8)}`
 }

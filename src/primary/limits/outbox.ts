@@ -1,5 +1,5 @@
-import type { PrimaryLink } from '../core/messages.ts'
-import type { Ruling } from '../services/limits/lease.ts'
+import type { PrimaryLink } from '../../core/messages.ts'
+import type { Ruling } from '../../services/limits/lease.ts'
 
 /** A ruling that is being written. */
 interface Draft {

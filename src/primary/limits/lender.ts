@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../services/limits/lease.ts'
-import { tidying } from '../services/limits/lease.ts'
-import { leaseScript } from '../services/limits/lease-script.ts'
-import { type RedisClient, RedisFault, type RedisReply, type RedisScript } from '../services/redis.ts'
-import type { Log } from '../telemetry/logger.ts'
-import type { Book } from './limit-ledger-book.ts'
-import { type Borrower, Loan } from './limit-ledger-loan.ts'
-import type { Moment } from './limit-ledger-source.ts'
+import type { Clock } from '../../services/limits/lease.ts'
+import { tidying } from '../../services/limits/lease.ts'
+import { leaseScript } from '../../services/limits/lease-script.ts'
+import { type RedisClient, RedisFault, type RedisReply, type RedisScript } from '../../services/redis.ts'
+import type { Log } from '../../telemetry/logger.ts'
+import type { Book } from './book.ts'
+import { type Borrower, Loan } from './loan.ts'
+import type { Moment } from './source.ts'
 
 /** Loans that one call of the script is about at most: it keeps Redis from everything else. */
 const largestCall = 100

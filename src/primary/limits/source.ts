@@ -1,5 +1,6 @@
-import { type Counter, capacityOf, newCounter, type Span, type Terms } from '../services/limits/counter.ts'
-import { margin, term } from '../services/limits/lease.ts'
+import { type Counter, capacityOf, type Span, type Terms } from '../../services/limits/counters/counter.ts'
+import { newCounter } from '../../services/limits/counters/new-counter.ts'
+import { margin, term } from '../../services/limits/lease.ts'
 
 /** Now, by both clocks. */
 export interface Moment {
