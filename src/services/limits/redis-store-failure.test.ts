@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { closeStores, connected, limitOf, openClient, openStore } from '../../../test/support/limit-store.ts'
 import { type RedisServer, startRedis, startSentinel, stopRedis } from '../../../test/support/redis.ts'
@@ -21,23 +21,35 @@ afterEach(async () => {
   await stopRedis()
 })
 
-/** The bound that is tested. Nobody may wait longer, but for what this machine does besides. */
+/** The bound that is tested. Nobody may wait longer, but for what this process does besides. */
 const timeout = 50
-const leeway = 400
+const leeway = 100
+/** Where Redis has to answer, however busy the machine is. */
+const patient = 500
 
 const limits = [limitOf({ limit: 1_000_000 })]
 
-/** What was said, and how long that took. */
-async function timed(store: LimitStore): Promise<Admission & { readonly took: number }> {
-  const from = performance.now()
-  const said = await store.admit(limits, ['a'], [1])
-  return Object.assign(said, { took: performance.now() - from })
+type Timed = Admission & { readonly isLate: boolean; readonly waited: boolean }
+
+/** What was said, and whether that came behind a timer that began with it: who is kept from its work sees both come late. */
+async function timed(store: LimitStore): Promise<Timed> {
+  let isLate = false
+  const timer = setTimeout(() => {
+    // The store, too, looks at its sockets before it decides.
+    void turn()
+      .then(turn)
+      .then(() => (isLate = true))
+  }, timeout + leeway)
+  const saying = store.admit(limits, ['a'], [1])
+  const said = await saying
+  clearTimeout(timer)
+  return Object.assign(said, { isLate, waited: saying instanceof Promise })
 }
 
 /** Asks all the time, for so many milliseconds, as 8 requests at once do. */
-async function load(store: LimitStore, time: number): Promise<readonly Awaited<ReturnType<typeof timed>>[]> {
+async function load(store: LimitStore, time: number): Promise<readonly Timed[]> {
   const end = performance.now() + time
-  const said: Awaited<ReturnType<typeof timed>>[] = []
+  const said: Timed[] = []
   const one = async (): Promise<void> => {
     while (performance.now() < end) {
       said.push(await timed(store))
@@ -48,8 +60,15 @@ async function load(store: LimitStore, time: number): Promise<readonly Awaited<R
   return said
 }
 
-async function expectWorking(store: LimitStore): Promise<void> {
-  await expect.poll(async () => (await timed(store)).decidedBy, { timeout: 10_000 }).toBe('store')
+/** What the store says as soon as it says something. */
+async function expectWorking(store: LimitStore): Promise<Admission> {
+  const end = performance.now() + 20_000
+  for (;;) {
+    const said = await timed(store)
+    if (said.decidedBy === 'store') return said
+    if (performance.now() > end) throw new Error(`the store does not work again: ${said.decidedBy}`)
+    await sleep(20)
+  }
 }
 
 /** Breaks the store under load, and has it work again. */
@@ -59,15 +78,14 @@ async function breakAndMend(store: RedisLimitStore, breaks: () => unknown, mend:
   await sleep(100)
   await breaks()
   const said = await loaded
-  for (const { decidedBy, admitted, took } of said) {
-    expect(took).toBeLessThan(timeout + leeway)
+  for (const { decidedBy, admitted, isLate } of said) {
+    expect(isLate).toBe(false)
     if (decidedBy !== 'store') expect({ decidedBy, admitted }).toEqual({ decidedBy: 'allow', admitted: true })
   }
   const undecided = said.filter(({ decidedBy }) => decidedBy !== 'store')
   expect(undecided.length).toBeGreaterThan(0)
   // Left alone, it makes nobody wait.
-  const waits = undecided.map(({ took }) => took).sort((a, b) => a - b)
-  expect(waits[Math.floor(waits.length / 2)]).toBeLessThan(timeout)
+  expect(undecided.filter(({ waited }) => !waited).length).toBeGreaterThan(undecided.length / 2)
   await mend()
   await expectWorking(store)
 }
@@ -164,7 +182,7 @@ describe('what decides in its place', () => {
 })
 
 test('gives back the slots that Redis gave too late', async () => {
-  const store = openStore(client, { timeout, onError: 'allow' })
+  const store = openStore(client, { timeout: patient, onError: 'allow' })
   const slots = [limitOf({ algorithm: 'concurrency', limit: 2, window: 60_000 })]
   const held = await store.admit(slots, ['a'], [1])
   server.freeze()
@@ -182,7 +200,7 @@ test('gives back the slots that Redis gave too late', async () => {
 })
 
 test('gives back what ended while there was no connection', async () => {
-  const store = openStore(client, { timeout, onError: 'allow' })
+  const store = openStore(client, { timeout: patient, onError: 'allow' })
   const slots = [limitOf({ algorithm: 'concurrency', limit: 2, window: 60_000 })]
   const held = await store.admit(slots, ['a'], [1])
   expect(await server.command('ZCARD', 'sluice:limit:concurrency:test:a')).toBe(1)
@@ -198,13 +216,13 @@ test('follows the master that sentinels name', async () => {
   const followed = openClient(sentinel.addresses, { mode: 'sentinel', master: sentinel.name })
   await connected(followed)
   const store = openStore(followed, { timeout, onError: 'allow' })
-  await expectWorking(store)
-  const before = Number((await timed(store)).remaining[0])
-  await expect.poll(() => sentinel.replica.command('EXISTS', 'sluice:limit:fixed_window:test:a')).toBe(1)
+  const before = await expectWorking(store)
+  const exists = (): Promise<unknown> => sentinel.replica.command('EXISTS', 'sluice:limit:fixed_window:test:a')
+  await expect.poll(exists, { timeout: 10_000 }).toBe(1)
   await sentinel.master.kill()
-  for (const { took } of await load(store, 300)) expect(took).toBeLessThan(timeout + leeway)
-  await expect.poll(async () => (await timed(store)).decidedBy, { timeout: 20_000 }).toBe('store')
-  expect(Number((await timed(store)).remaining[0])).toBeLessThan(before)
+  for (const { isLate } of await load(store, 300)) expect(isLate).toBe(false)
+  const after = await expectWorking(store)
+  expect(after.remaining[0]).toBeLessThan(before.remaining[0] as number)
 })
 
 test('says how it goes', async () => {
@@ -217,15 +235,17 @@ test('says how it goes', async () => {
     gauge: (name, _help, _labels, _over, read) => void gauges.set(name, read),
     distribution: (name) => ({ record: (value) => add(name, value) }),
   }
-  const store = openStore(client, { timeout, onError: 'allow' }, { instruments })
-  await Promise.all(Array.from({ length: 30 }, () => timed(store)))
+  const openBreakers = (): number | undefined => gauges.get('sluice_limit_store_breakers_open')?.()
+  const patientStore = openStore(client, { timeout: patient, onError: 'allow' }, { instruments })
+  await Promise.all(Array.from({ length: 30 }, () => timed(patientStore)))
   expect(figures.get('sluice_limit_decisions_total decided_by store')).toBe(30)
   expect(figures.get('sluice_limit_batch_size')).toBe(30)
   expect(figures.get('sluice_limit_store_duration_seconds')).toBeGreaterThan(0)
-  expect(gauges.get('sluice_limit_store_breakers_open')?.()).toBe(0)
+  const store = openStore(client, { timeout, onError: 'allow' }, { instruments })
+  expect(openBreakers()).toBe(0)
   server.freeze()
   for (let i = 0; i < 8; i++) await timed(store)
   expect(figures.get('sluice_limit_store_errors_total kind timeout')).toBe(5)
   expect(figures.get('sluice_limit_decisions_total decided_by allow')).toBe(8)
-  expect(gauges.get('sluice_limit_store_breakers_open')?.()).toBe(1)
+  expect(openBreakers()).toBe(1)
 })
