@@ -1,6 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -184,6 +195,22 @@ describe('a disk or a reader that fails', () => {
     await file.close()
     expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n')
     expect(messages).toEqual(['the access log can not be written', 'the access log is written again'])
+  })
+
+  test('is tried once more by who closes it', async () => {
+    const path = join(folder, 'pipe')
+    execFileSync('mkfifo', [path])
+    const gone = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const { file, messages } = open('pipe')
+    closeSync(gone)
+    file.write('one\n')
+    await file.flush()
+    expect(messages).toEqual(['the access log can not be written'])
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    file.write('two\n')
+    await file.close()
+    expect(readFileSync(reader, 'utf8')).toBe('one\ntwo\n')
+    closeSync(reader)
   })
 
   test('in the middle of a line ends that line and writes it again', async () => {

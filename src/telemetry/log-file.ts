@@ -97,7 +97,8 @@ export class LogFile {
   /** Resolves when everything up to now is written, or can't be written at present. */
   flush(): Promise<void> {
     this.#startChunk()
-    if (this.#writing === null || this.#failing) return Promise.resolve()
+    const isTrying = this.#writingFd !== -1
+    if (this.#writing === null || (this.#failing && !isTrying)) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
@@ -145,10 +146,11 @@ export class LogFile {
     if (this.#retry !== null) this.#tryAgain()
   }
 
-  /** Writes what waits, for at most `timeout` milliseconds, and closes the file. */
+  /** Writes what waits, for at most `timeout` milliseconds, and closes the file. What has failed is tried once more. */
   async close(timeout = 1000): Promise<void> {
     if (this.#closed) return
     clearInterval(this.#timer)
+    if (this.#retry !== null) this.#tryAgain()
     let timer: NodeJS.Timeout | undefined
     await Promise.race([this.flush(), new Promise((resolve) => (timer = setTimeout(resolve, timeout)))])
     clearTimeout(timer)
