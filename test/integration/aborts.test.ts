@@ -40,6 +40,7 @@ afterAll(async () => {
     // The access log and the counters know every one of them.
     await log.verify(gateway)
     const abandoned = gateway.accessLog().filter(({ failure }) => failure === 'client_closed').length
+    expect(abandoned).toBeGreaterThan(0)
     const metrics = await gateway.metrics()
     const counted = [...metrics.matchAll(/^sluice_[a-z_]+_total\{[^}]*client_closed[^}]*\} (\d+)$/gm)]
     expect(counted.reduce((sum, [, value]) => sum + Number(value), 0)).toBe(abandoned)

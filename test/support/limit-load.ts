@@ -119,10 +119,7 @@ export function mostOf(limit: Limit, { from, to }: Span, asked?: ReadonlySet<num
   return admitted
 }
 
-/**
- * How many a limit that is exact has admitted at least: on a busy machine nobody asks for a while now and then. `share`: of
- * that, where some may lie idle with who is not let run.
- */
-export function leastOf(limit: Limit, { throughout, asked }: Siege, share = 0.999): number {
-  return share * Math.min(mostOf(limit, throughout), mostOf(limit, throughout, asked)) - 1
+/** How many a limit that is exact has admitted at least: on a busy machine nobody asks for a while now and then. */
+export function leastOf(limit: Limit, { throughout, asked }: Siege): number {
+  return 0.999 * Math.min(mostOf(limit, throughout), mostOf(limit, throughout, asked)) - 1
 }
