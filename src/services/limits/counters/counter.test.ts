@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LimitModel } from '../../../../test/support/limit-model.ts'
+import { limitOf } from '../../../../test/support/limit-node.ts'
 import type { Limit, LimitAlgorithm } from '../../../core/services/limits.ts'
 import { capacityOf, grain, type Span, termsOf } from './counter.ts'
 import { newCounter } from './new-counter.ts'
@@ -12,20 +13,6 @@ const algorithms: readonly LimitAlgorithm[] = [
   'token_bucket',
   'leaky_bucket',
 ]
-
-function limitOf(fields: Partial<Limit>): Limit {
-  return {
-    name: 'a',
-    algorithm: 'fixed_window',
-    limit: 10,
-    window: 1000,
-    burst: 0,
-    nodelay: true,
-    calendar: null,
-    observe: false,
-    ...fields,
-  }
-}
 
 /** One counter, asked as a store asks it. */
 function counting(algorithm: LimitAlgorithm) {
